@@ -1,0 +1,2 @@
+//! hotcert gets TLS certificates by ACME and loads them into the running `HAProxy` through its runtime API, without a reload.
+
