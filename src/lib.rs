@@ -1,2 +1,4 @@
 //! hotcert gets TLS certificates by ACME and loads them into the running `HAProxy` through its runtime API, without a reload.
 
+pub mod clock;
+pub mod model;
