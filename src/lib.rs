@@ -1,4 +1,5 @@
 //! hotcert gets TLS certificates by ACME and loads them into the running `HAProxy` through its runtime API, without a reload.
 
+pub mod bundle;
 pub mod clock;
 pub mod model;

@@ -1,0 +1,94 @@
+//! A certificate that is fit to be served: leaf, intermediates and private key, after the gate.
+//!
+//! Owns PEM parsing ([`pem`]), private keys ([`PrivateKey`]), the facts of a leaf ([`Facts`]) and the checks ([`Gate`]).
+//! [`Bundle`] has no constructor but the gate, so whoever holds one need not check it again. Nothing here does I/O or asks
+//! for the time: both are given.
+
+mod assemble;
+mod chain;
+mod facts;
+mod gate;
+mod key;
+pub mod pem;
+mod refusal;
+
+pub use chain::Trust;
+pub use gate::{Admitted, Gate, Rival};
+pub use key::{KeyError, PrivateKey};
+pub use refusal::{Check, Notice, Refusal};
+
+use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
+
+use crate::model::{Facts, Identifier};
+
+/// Leaf, intermediates and private key, checked and in order. The only form in which key material travels.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    leaf: CertificateDer<'static>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKey,
+    facts: Facts,
+}
+
+impl Bundle {
+    /// What the leaf says about itself.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The first DNS name of the leaf, in its own order, by which it is named when nobody names it.
+    #[must_use]
+    pub fn first_name(&self) -> Option<Identifier> {
+        facts::first_name(&self.leaf)
+    }
+
+    /// The leaf in DER.
+    #[must_use]
+    pub fn leaf(&self) -> &CertificateDer<'static> {
+        &self.leaf
+    }
+
+    /// The intermediates in DER, each signed by the next.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// The private key of the leaf.
+    #[must_use]
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// The leaf as one PEM block.
+    #[must_use]
+    pub fn leaf_pem(&self) -> String {
+        pem::certificate(&self.leaf)
+    }
+
+    /// The intermediates as PEM blocks; empty when there are none.
+    #[must_use]
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(|der| pem::certificate(der)).collect()
+    }
+
+    /// Leaf, intermediates, key: what `HAProxy` loads and what is published. PEM blocks only, LF, no blank line, so that
+    /// nothing in it can end a payload of the runtime API early.
+    #[must_use]
+    pub fn combined_pem(&self) -> Zeroizing<String> {
+        let parts = [self.leaf_pem(), self.chain_pem()];
+        let key = self.key.pem();
+        // One allocation of the final size: growing would leave copies of the key behind in freed memory.
+        let mut out = Zeroizing::new(String::with_capacity(parts.iter().map(String::len).sum::<usize>() + key.len()));
+        for part in &parts {
+            out.push_str(part);
+        }
+        out.push_str(key);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;
