@@ -3,3 +3,5 @@
 pub mod bundle;
 pub mod clock;
 pub mod model;
+pub mod plan;
+pub mod schedule;

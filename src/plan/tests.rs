@@ -1,0 +1,262 @@
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Serial, Sha256};
+
+/// `HAProxy` as far as a plan can tell: slots, lists, and the order in which slots were loaded.
+#[derive(Debug, Clone, Default)]
+struct Model {
+    slots: BTreeMap<Slot, Option<Held>>,
+    attached: BTreeMap<Slot, BTreeSet<String>>,
+    /// Slots in the order of their last load.
+    loaded: Vec<Slot>,
+    published: BTreeSet<CertName>,
+    listed: BTreeSet<CertName>,
+    stale: Option<Slot>,
+}
+
+impl Model {
+    /// The leaf that a client is shown: of the slot that was loaded first.
+    fn shown(&self, name: &Identifier) -> Option<Sha1> {
+        self.loaded
+            .iter()
+            .filter(|slot| self.is_used(slot))
+            .filter_map(|slot| self.slots[slot].as_ref())
+            .find(|held| held.names.contains(name))
+            .map(|held| held.sha1)
+    }
+
+    fn is_used(&self, slot: &Slot) -> bool {
+        self.attached.get(slot).is_some_and(|lists| !lists.is_empty())
+    }
+
+    fn actual(&self, desired: &Desired, look: bool) -> Actual {
+        let mut actual = Actual {
+            stale: self.stale.clone(),
+            slots: self.slots.clone(),
+            attached: self.attached.clone(),
+            published: self.published.clone(),
+            listed: self.listed.clone(),
+            shown: BTreeMap::new(),
+        };
+        for (slot, held) in &mut actual.slots {
+            if let Some(held) = held {
+                held.used = self.is_used(slot);
+            }
+        }
+        if look {
+            actual.shown = rightful(desired, &actual)
+                .into_keys()
+                .filter_map(|name| self.shown(&name).map(|shown| (name, shown)))
+                .collect();
+        }
+        actual
+    }
+
+    fn apply(&mut self, desired: &Desired, plan: &Plan) {
+        for step in &plan.steps {
+            match step {
+                Step::AbortStale { slot } => assert_eq!(self.stale.take().as_ref(), Some(slot)),
+                Step::Create { slot, .. } => {
+                    assert!(self.stale.is_none() && self.slots.insert(slot.clone(), None).is_none());
+                }
+                Step::Replace { slot, with, .. } => {
+                    assert!(self.stale.is_none(), "a transaction is opened while another one is open");
+                    let held = match with {
+                        Contents::Generation(name) => held(&desired.certificates[name]),
+                        Contents::OwnFile => self.slots[slot].clone().unwrap(),
+                    };
+                    *self.slots.get_mut(slot).expect("a slot is created before it is loaded") = Some(held);
+                    self.loaded.retain(|loaded| loaded != slot);
+                    self.loaded.push(slot.clone());
+                }
+                Step::Publish { certificate } => {
+                    self.published.insert(certificate.clone());
+                }
+                Step::Attach { certificate, slot, to, in_memory, in_file } => {
+                    assert!(self.slots[slot].is_some(), "HAProxy refuses to attach an empty slot");
+                    if *in_memory {
+                        self.attached.entry(slot.clone()).or_default().insert(to.list.clone());
+                        self.loaded.retain(|loaded| loaded != slot);
+                        self.loaded.push(slot.clone());
+                    }
+                    if *in_file {
+                        assert!(self.published.contains(certificate), "a list must not name a file that is not there");
+                        self.listed.insert(certificate.clone());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn held(want: &Want) -> Held {
+    Held {
+        sha1: want.facts.sha1,
+        chain_length: want.facts.chain_length,
+        names: want.answers(),
+        expired: want.expired,
+        used: true,
+        reloadable: true,
+    }
+}
+
+fn slot(index: usize) -> Slot {
+    format!("/certs/{index}.pem").parse().unwrap()
+}
+
+fn names(bits: u8) -> BTreeSet<Identifier> {
+    (0..4).filter(|bit| bits & (1 << bit) != 0).map(|bit| format!("n{bit}.test").parse().unwrap()).collect()
+}
+
+fn want(index: usize, version: u8, bits: u8, directory: bool) -> Want {
+    let der = [u8::try_from(index).unwrap(), version, bits];
+    Want {
+        slot: slot(index),
+        facts: Facts {
+            serial: Serial::from_bytes(&der),
+            sha1: Sha1::of(&der),
+            sha256: Sha256::of(&der),
+            not_before: Timestamp::UNIX_EPOCH,
+            not_after: Timestamp::MAX,
+            names: names(bits),
+            issuer: String::new(),
+            chain_length: 1,
+            key_type: None,
+        },
+        expired: false,
+        attachment: Some(Attachment {
+            list: if directory { "/certs" } else { "/list.txt" }.to_owned(),
+            directory,
+            options: None,
+            filters: Vec::new(),
+        }),
+        publish: true,
+    }
+}
+
+prop_compose! {
+    fn any_desired()(certificates in proptest::collection::vec((0u8..3, 1u8..16, any::<bool>()), 0..5)) -> Desired {
+        Desired {
+            certificates: certificates
+                .into_iter()
+                .enumerate()
+                .map(|(index, (version, bits, directory))| {
+                    (format!("c{index}").parse().unwrap(), want(index, version, bits, directory))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Slots 0 to 4 may be ours; 5 to 7 are always foreign.
+fn any_model() -> impl Strategy<Value = Model> {
+    let one = (0usize..8, 0u8..3, 1u8..16, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (proptest::collection::vec(one, 0..8), any::<bool>()).prop_map(|(slots, stale)| {
+        let mut model = Model::default();
+        for (index, version, bits, filled, attached, published, expired) in slots {
+            let mut held = held(&want(index, version, bits, true));
+            held.expired = expired && index > 4;
+            let slot = slot(index);
+            model.loaded.retain(|loaded| *loaded != slot);
+            model.loaded.push(slot.clone());
+            model.slots.insert(slot.clone(), filled.then_some(held));
+            model.attached.remove(&slot);
+            if attached && filled {
+                model.attached.insert(slot.clone(), BTreeSet::from(["/certs".to_owned()]));
+            }
+            if published {
+                model.published.insert(format!("c{index}").parse().unwrap());
+            }
+        }
+        model.stale = stale.then(|| model.loaded.first().cloned()).flatten();
+        model
+    })
+}
+
+proptest! {
+    #[test]
+    fn applying_a_plan_yields_what_is_desired_and_the_second_plan_is_empty(desired in any_desired(), mut model in any_model()) {
+        let before = model.clone();
+        let first = plan(&desired, &model.actual(&desired, true));
+        model.apply(&desired, &first);
+
+        let actual = model.actual(&desired, true);
+        prop_assert_eq!(plan(&desired, &actual), Plan::default());
+        for want in desired.certificates.values() {
+            prop_assert!(want.is_held(model.slots[&want.slot].as_ref()));
+            prop_assert!(model.is_used(&want.slot));
+        }
+        for (name, owner) in rightful(&desired, &actual) {
+            prop_assert_eq!(model.shown(&name), Some(desired.certificates[&owner].facts.sha1));
+        }
+        let ours: BTreeSet<_> = desired.certificates.values().map(|want| &want.slot).collect();
+        for (slot, held) in before.slots.iter().filter(|(slot, _)| !ours.contains(slot)) {
+            prop_assert_eq!(&model.slots[slot], held, "a foreign slot was changed");
+            prop_assert_eq!(model.attached.get(slot), before.attached.get(slot));
+        }
+    }
+
+    #[test]
+    fn a_renewal_keeps_the_right_certificate_in_front_even_when_nobody_looks(desired in any_desired(), renewed in 0usize..5) {
+        let mut model = Model::default();
+        let first = plan(&desired, &model.actual(&desired, false));
+        model.apply(&desired, &first);
+
+        let mut next = desired.clone();
+        if let Some(want) = next.certificates.get_mut(&format!("c{renewed}").parse::<CertName>().unwrap()) {
+            want.facts.sha1 = Sha1::of(b"renewed");
+        }
+        let second = plan(&next, &model.actual(&next, false));
+        model.apply(&next, &second);
+        for (name, owner) in rightful(&next, &model.actual(&next, false)) {
+            prop_assert_eq!(model.shown(&name), Some(next.certificates[&owner].facts.sha1));
+        }
+    }
+}
+
+#[test]
+fn what_is_in_step_needs_nothing() {
+    let desired = Desired { certificates: BTreeMap::from([("c0".parse().unwrap(), want(0, 0, 1, true))]) };
+    let mut model = Model::default();
+    let first = plan(&desired, &model.actual(&desired, true));
+    let shown: Vec<_> = first.steps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "create slot /certs/0.pem",
+            "load /certs/0.pem",
+            "publish the file of c0 for HAProxy's next start",
+            "attach /certs/0.pem to directory /certs in memory",
+        ]
+    );
+    model.apply(&desired, &first);
+    assert!(plan(&desired, &model.actual(&desired, true)).is_empty());
+}
+
+#[test]
+fn a_lost_chain_is_drift() {
+    let desired = Desired { certificates: BTreeMap::from([("c0".parse().unwrap(), want(0, 0, 1, true))]) };
+    let mut model = Model::default();
+    model.apply(&desired, &plan(&desired, &model.actual(&desired, true)));
+    model.slots.get_mut(&slot(0)).unwrap().as_mut().unwrap().chain_length = 0;
+    let steps = plan(&desired, &model.actual(&desired, true)).steps;
+    assert!(matches!(steps.as_slice(), [Step::Replace { reason: Reason::Stale, .. }]));
+}
+
+#[test]
+fn an_expired_foreign_certificate_gives_way_and_an_unreadable_one_is_a_conflict() {
+    let desired = Desired { certificates: BTreeMap::from([("c0".parse().unwrap(), want(0, 0, 1, true))]) };
+    for reloadable in [true, false] {
+        let mut model = Model::default();
+        model.slots.insert(slot(5), Some(Held { expired: true, reloadable, ..held(&want(5, 0, 1, true)) }));
+        model.attached.insert(slot(5), BTreeSet::from(["/certs".to_owned()]));
+        model.loaded.push(slot(5));
+        // The first plan cannot know whether the foreign one will stand in front, and makes sure.
+        model.apply(&desired, &plan(&desired, &model.actual(&desired, true)));
+        let second = plan(&desired, &model.actual(&desired, true));
+        assert_eq!(second.is_empty(), reloadable, "{second:?}");
+        assert_eq!(second.conflicts.len(), usize::from(!reloadable));
+    }
+}
