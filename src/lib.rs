@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod clock;
+pub mod config;
 pub mod model;
 pub mod plan;
 pub mod schedule;

@@ -1,0 +1,269 @@
+//! Flags: they make a file unnecessary, and win over one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::parse::check_mail;
+use super::{Certificate, Config, DEFAULT_LISTEN, Error, Issuer, Node, Order, Setting, Solver, Via};
+use crate::model::{Address, Authority, CertName, DirectoryUrl, Identifier, KeyType};
+
+/// Flags that stand for nodes and the store.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// Stats sockets; they replace the nodes of the file.
+    pub sockets: Vec<Address>,
+    /// Where files for the next start are published.
+    pub crt_dir: Option<PathBuf>,
+    /// Where to shake hands.
+    pub verify: Vec<Authority>,
+    /// Where accounts, keys and generations are.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Flags that stand for an issuer, a solver and a certificate.
+#[derive(Debug, Clone, Default)]
+pub struct OrderFlags {
+    /// The authority.
+    pub directory: Option<DirectoryUrl>,
+    /// A PEM file with roots for its HTTPS.
+    pub root_ca: Option<PathBuf>,
+    /// Mail addresses for the account.
+    pub contact: Vec<String>,
+    /// Whether the operator agrees to its terms of service.
+    pub agree_terms: bool,
+    /// Answer by a listener there.
+    pub http_01_listen: Option<SocketAddr>,
+    /// Answer by this map of `HAProxy`.
+    pub http_01_map: Option<String>,
+    /// Answer by `HAProxy` from the thumbprint.
+    pub http_01_stateless: bool,
+    /// Answer by a web server with this document root.
+    pub webroot: Option<PathBuf>,
+    /// Where the pre-flight asks.
+    pub http_01_probe: Option<Authority>,
+    /// The key type.
+    pub key: Option<KeyType>,
+    /// The certificate profile.
+    pub profile: Option<String>,
+    /// The name of the certificate.
+    pub cert_name: Option<CertName>,
+}
+
+impl Flags {
+    /// Lays the flags over what the file says.
+    pub(super) fn lay_over(&self, config: &mut Config) {
+        let mut set = |key: &str, value: String, flag: &str| {
+            config.settings.retain(|setting| setting.key != key);
+            config.settings.push(Setting { key: key.to_owned(), value, origin: flag.to_owned() });
+        };
+        if let Some(state_dir) = &self.state_dir {
+            set("state_dir", state_dir.display().to_string(), "--state-dir");
+            config.state_dir = absolute(state_dir);
+        }
+        if !self.sockets.is_empty() {
+            config.settings.retain(|setting| !setting.key.starts_with("haproxy."));
+            config.nodes = self
+                .sockets
+                .iter()
+                .enumerate()
+                .map(|(index, socket)| {
+                    let name = match self.sockets.len() {
+                        1 => "haproxy".to_owned(),
+                        _ => format!("haproxy-{}", index + 1),
+                    };
+                    let name: crate::model::NodeName =
+                        name.parse().expect("letters, a dash and digits are a node name");
+                    config.settings.push(Setting {
+                        key: format!("haproxy.{name}.socket"),
+                        value: socket.to_string(),
+                        origin: "--socket".to_owned(),
+                    });
+                    let socket = match socket {
+                        Address::Unix(path) => Address::Unix(absolute(path)),
+                        other => other.clone(),
+                    };
+                    (name.clone(), Node::new(name, socket))
+                })
+                .collect();
+            for certificate in config.certificates.values_mut() {
+                certificate.nodes.clear();
+            }
+        }
+        for node in config.nodes.values_mut() {
+            let mut set = |key: &str, value: String, flag: &str| {
+                let key = format!("haproxy.{}.{key}", node.name);
+                config.settings.retain(|setting| setting.key != key);
+                config.settings.push(Setting { key, value, origin: flag.to_owned() });
+            };
+            if let Some(crt_dir) = &self.crt_dir {
+                set("crt_dir", crt_dir.display().to_string(), "--crt-dir");
+                node.crt_dir = Some(absolute(crt_dir));
+            }
+            if !self.verify.is_empty() {
+                let addresses: Vec<_> = self.verify.iter().map(ToString::to_string).collect();
+                set("verify", format!("[{}]", addresses.join(", ")), "--verify");
+                node.verify.clone_from(&self.verify);
+            }
+        }
+    }
+}
+
+/// What is remembered must mean the same in another directory.
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+impl Node {
+    /// A node of which only the socket is known.
+    #[must_use]
+    pub fn new(name: crate::model::NodeName, socket: Address) -> Self {
+        Self {
+            name,
+            socket,
+            crt_dir: None,
+            haproxy_crt_dir: None,
+            crt_list: None,
+            verify: Vec::new(),
+            owner: None,
+            group: None,
+            mode: None,
+        }
+    }
+}
+
+impl Solver {
+    /// What answers when nothing is configured: a listener behind `HAProxy`.
+    #[must_use]
+    pub fn default_listener() -> Self {
+        Self { name: "default".to_owned(), via: Via::Listener { listen: DEFAULT_LISTEN }, probe: None }
+    }
+}
+
+impl Config {
+    /// The certificate that `issue` orders: the configured one with these names, with the flags laid over it, or one made of the
+    /// flags alone. To name some of the names of a certificate in the file is to name it.
+    pub fn certificate_to_issue(&self, domains: &[Identifier], flags: &OrderFlags) -> Result<Certificate, Error> {
+        let missing = |what: &str, hint: &str| Error::Missing { what: what.to_owned(), hint: hint.to_owned() };
+        let first = domains.first().ok_or_else(|| missing("no name was given", "hotcert issue example.org"))?;
+        let name = match &flags.cert_name {
+            Some(name) => name.clone(),
+            None => CertName::of(first).map_err(|invalid| {
+                missing(
+                    &format!("the certificate cannot be named after {}: {invalid}", first.human()),
+                    "name it by --cert-name",
+                )
+            })?,
+        };
+        for mail in &flags.contact {
+            check_mail(mail).map_err(|what| Error::Missing { what, hint: "--contact admin@example.org".to_owned() })?;
+        }
+        let known = self.certificates.get(&name);
+        let base = known.and_then(|certificate| certificate.order.clone());
+        let base = match base {
+            Some(order) => order,
+            None => Order {
+                issuers: vec![match self.issuers.len() {
+                    0 => Issuer::letsencrypt(),
+                    1 => self.issuers.values().next().expect("there is one").clone(),
+                    _ if flags.directory.is_some() => Issuer::letsencrypt(),
+                    _ => return Err(missing("several issuers are configured", "say which by --directory")),
+                }],
+                solver: match self.solvers.len() {
+                    1 => self.solvers.values().next().expect("there is one").clone(),
+                    _ => Solver::default_listener(),
+                },
+                keys: vec![KeyType::default()],
+            },
+        };
+        let order = flags.lay_over(base);
+        Ok(match known {
+            Some(certificate) => {
+                let is_in_file = !self.remembered.contains(&certificate.name);
+                let domains = if is_in_file && domains.iter().all(|domain| certificate.domains.contains(domain)) {
+                    certificate.domains.clone()
+                } else {
+                    domains.to_vec()
+                };
+                Certificate { domains, order: Some(order), ..certificate.clone() }
+            }
+            None => Certificate {
+                name,
+                domains: domains.to_vec(),
+                order: Some(order),
+                nodes: Vec::new(),
+                crt_list: None,
+                options: None,
+                filters: Vec::new(),
+                publish: true,
+            },
+        })
+    }
+}
+
+impl Issuer {
+    /// The authority when none is configured. Its terms are not agreed to by that.
+    fn letsencrypt() -> Self {
+        Self {
+            name: "letsencrypt".to_owned(),
+            directory: Some(DirectoryUrl::letsencrypt()),
+            contact: Vec::new(),
+            terms_agreed: false,
+            root_ca: None,
+            profile: None,
+        }
+    }
+}
+
+impl OrderFlags {
+    /// Whether any of them says something about how to order.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.directory.is_some()
+            || self.http_01_listen.is_some()
+            || self.http_01_map.is_some()
+            || self.http_01_stateless
+            || self.webroot.is_some()
+    }
+
+    fn lay_over(&self, mut order: Order) -> Order {
+        if let Some(directory) = &self.directory {
+            let same = order.issuers.iter().find(|issuer| issuer.directory.as_ref() == Some(directory)).cloned();
+            order.issuers = vec![same.unwrap_or_else(|| Issuer {
+                name: directory.short().to_owned(),
+                directory: Some(directory.clone()),
+                ..Issuer::letsencrypt()
+            })];
+        }
+        for issuer in &mut order.issuers {
+            if let Some(root_ca) = &self.root_ca {
+                issuer.root_ca = Some(absolute(root_ca));
+            }
+            if !self.contact.is_empty() {
+                issuer.contact.clone_from(&self.contact);
+            }
+            if let Some(profile) = &self.profile {
+                issuer.profile = Some(profile.clone());
+            }
+            issuer.terms_agreed |= self.agree_terms;
+        }
+        let via = [
+            self.http_01_listen.map(|listen| Via::Listener { listen }),
+            self.http_01_map.clone().map(|map| Via::HaproxyMap { map }),
+            self.http_01_stateless.then_some(Via::Stateless),
+            self.webroot.clone().map(|path| Via::Webroot { path: absolute(&path) }),
+        ]
+        .into_iter()
+        .flatten()
+        .next();
+        if let Some(via) = via {
+            order.solver.via = via;
+        }
+        if let Some(probe) = &self.http_01_probe {
+            order.solver.probe = Some(probe.clone());
+        }
+        if let Some(key) = self.key {
+            order.keys = vec![key];
+        }
+        order
+    }
+}

@@ -1,0 +1,190 @@
+//! The configuration: a file, flags, and what the store remembers, checked and merged.
+//!
+//! Owns the syntax of the file ([`Config::load`]), the precedence (flags, then the file, then what `issue` and `push`
+//! remembered) and the defaults. Problems are reported all at once, each with its place.
+
+mod flags;
+mod parse;
+mod problem;
+mod read;
+mod remembered;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use flags::{Flags, OrderFlags};
+pub use problem::{Error, Problem};
+pub use read::Setting;
+pub use remembered::Remembered;
+
+use crate::model::{Address, Authority, CertName, DirectoryUrl, Identifier, KeyType, NodeName};
+
+/// Read when no other file is named, if it is there.
+pub const DEFAULT_FILE: &str = "/etc/hotcert/hotcert.toml";
+/// Accounts, keys and generations live here unless the configuration says otherwise.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/hotcert";
+/// Where the http-01 listener waits for `HAProxy` unless the configuration says otherwise.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 63443);
+
+/// Everything that is configured, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where accounts, keys and generations are.
+    pub state_dir: PathBuf,
+    /// Files with further roots that may end a chain.
+    pub trust: Vec<PathBuf>,
+    /// The authorities, by name.
+    pub issuers: BTreeMap<String, Issuer>,
+    /// The ways to answer challenges, by name.
+    pub solvers: BTreeMap<String, Solver>,
+    /// The `HAProxy` instances, by name.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// The certificates, by name.
+    pub certificates: BTreeMap<CertName, Certificate>,
+    /// Those of them that are not in the file, but remembered.
+    pub remembered: BTreeSet<CertName>,
+    /// Effective values, and where each came from, in the order of the file.
+    pub settings: Vec<Setting>,
+    /// What is accepted and has no effect.
+    pub warnings: Vec<String>,
+}
+
+/// An authority and our relation to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issuer {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its ACME directory (RFC 8555, section 7.1.1); `None` for a private authority, which this version cannot run.
+    pub directory: Option<DirectoryUrl>,
+    /// Mail addresses for the account.
+    pub contact: Vec<String>,
+    /// Whether the operator agreed to its terms of service.
+    pub terms_agreed: bool,
+    /// A PEM file with roots for its HTTPS, besides those of the system.
+    pub root_ca: Option<PathBuf>,
+    /// The certificate profile to ask for (draft-ietf-acme-profiles).
+    pub profile: Option<String>,
+}
+
+/// A way to answer challenges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Solver {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How an http-01 challenge (RFC 8555, section 8.3) is answered.
+    pub via: Via,
+    /// Where the pre-flight asks, instead of port 80 of the addresses that the DNS names.
+    pub probe: Option<Authority>,
+}
+
+/// Who answers http-01 challenges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// hotcert itself, behind a rule of `HAProxy`.
+    Listener {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+    /// `HAProxy`, from the account's thumbprint in its configuration.
+    Stateless,
+    /// `HAProxy`, from a map that is filled through the runtime API.
+    HaproxyMap {
+        /// The map, as `HAProxy`'s configuration names it.
+        map: String,
+    },
+    /// A web server that serves a directory.
+    Webroot {
+        /// Its document root.
+        path: PathBuf,
+    },
+}
+
+/// One `HAProxy` instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its stats socket.
+    pub socket: Address,
+    /// Where files for its next start are published.
+    pub crt_dir: Option<PathBuf>,
+    /// The same directory as `HAProxy` names it.
+    pub haproxy_crt_dir: Option<String>,
+    /// The crt-list to which new certificates are attached, as `HAProxy` names it.
+    pub crt_list: Option<String>,
+    /// Where to shake hands to prove what is served.
+    pub verify: Vec<Authority>,
+    /// Who owns published files, by name or number.
+    pub owner: Option<String>,
+    /// The group of published files, by name or number.
+    pub group: Option<String>,
+    /// The mode of published files.
+    pub mode: Option<u32>,
+}
+
+/// One managed certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its name.
+    pub name: CertName,
+    /// What it must cover, in the order given.
+    pub domains: Vec<Identifier>,
+    /// How it is ordered; `None` when it is only pushed.
+    pub order: Option<Order>,
+    /// The nodes that serve it; empty for all.
+    pub nodes: Vec<NodeName>,
+    /// The crt-list to which it is attached, instead of the node's.
+    pub crt_list: Option<String>,
+    /// Options of its crt-list entry, such as `[alpn h2]`.
+    pub options: Option<String>,
+    /// SNI filters of its crt-list entry.
+    pub filters: Vec<String>,
+    /// Whether the file for `HAProxy`'s next start is written.
+    pub publish: bool,
+}
+
+/// How a certificate is ordered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The authorities, in order of preference.
+    pub issuers: Vec<Issuer>,
+    /// What answers the challenges.
+    pub solver: Solver,
+    /// The key types to serve side by side.
+    pub keys: Vec<KeyType>,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and lays the flags over it.
+    ///
+    /// Without `file`, [`DEFAULT_FILE`] is read if it exists. What the store remembers is added by [`Config::recall`], since
+    /// the store is found only by what is loaded here.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Self, Error> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = match file {
+            Some(path) => Some(path),
+            None => default.exists().then_some(default),
+        };
+        let mut config = match path {
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+                parse::parse(path, &text)?
+            }
+            None => Self { settings: Vec::new(), ..parse::parse(Path::new(""), "version = 1")? },
+        };
+        flags.lay_over(&mut config);
+        Ok(config)
+    }
+
+    /// The nodes that serve a certificate.
+    pub fn nodes_of<'a>(&'a self, certificate: &'a Certificate) -> impl Iterator<Item = &'a Node> {
+        self.nodes.values().filter(|node| certificate.nodes.is_empty() || certificate.nodes.contains(&node.name))
+    }
+}

@@ -1,0 +1,195 @@
+use std::path::Path;
+
+use super::*;
+
+/// The example of the documentation, with every key that has a meaning.
+const FULL: &str = r#"
+version = 1
+state_dir = "/srv/hotcert"
+
+[issuer.letsencrypt]
+directory = "letsencrypt"
+contact = ["admin@example.org"]
+terms_agreed = true
+
+[solver.http]
+type = "http-01"
+via = "listener"
+listen = "127.0.0.1:63443"
+
+[haproxy.edge]
+socket = "/run/haproxy/admin.sock"
+crt_dir = "/etc/haproxy/certs"
+verify = ["127.0.0.1:443"]
+owner = "haproxy"
+group = "haproxy"
+mode = "0640"
+
+[[certificate]]
+name = "example.org"
+domains = ["example.org", "www.bücher.example"]
+issuers = ["letsencrypt"]
+solver = "http"
+key = "rsa-3072"
+nodes = ["edge"]
+options = "[alpn h2,http/1.1]"
+filters = ["www.example.org"]
+"#;
+
+fn parse(text: &str) -> Result<Config, Error> {
+    parse::parse(Path::new("hotcert.toml"), text)
+}
+
+/// The problems of a text, as they are printed.
+fn problems(text: &str) -> Vec<String> {
+    match parse(text) {
+        Err(Error::Problems(problems)) => problems.iter().map(ToString::to_string).collect(),
+        other => panic!("no problems, but {other:?}"),
+    }
+}
+
+#[test]
+fn a_full_file_becomes_a_configuration() {
+    let config = parse(FULL).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    let certificate = &config.certificates[&"example.org".parse().unwrap()];
+    let order = certificate.order.as_ref().unwrap();
+    assert_eq!(certificate.domains[1].to_string(), "www.xn--bcher-kva.example");
+    assert_eq!((order.keys[0], order.issuers[0].terms_agreed), (KeyType::Rsa3072, true));
+    let node = config.nodes_of(certificate).next().unwrap();
+    assert_eq!((node.mode, node.verify[0].port), (Some(0o640), 443));
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_place() {
+    let text = FULL
+        .replace("version = 1", "version = 2\nsate_dir = \"x\"")
+        .replace("/run/haproxy/admin.sock", "tcp://10.0.0.1:9999")
+        .replace("\"0640\"", "\"0644\"")
+        .replace("rsa-3072", "rsa-1024")
+        .replace("nodes = [\"edge\"]", "nodes = [\"core\"]")
+        .replace("\"admin@example.org\"", "\"admin\"");
+    let problems = problems(&text);
+    for expected in [
+        "hotcert.toml:2:11: version: must be 1",
+        "hotcert.toml:3:1: sate_dir: unknown key; did you mean `state_dir`?",
+        "issuer.letsencrypt.contact: \"admin\" is no mail address",
+        "haproxy.edge.socket: plain TCP off loopback",
+        "haproxy.edge.mode: \"0644\" is wider than 0640",
+        "certificate[0].key: \"rsa-1024\" is not a key type",
+        "certificate[0].nodes: names \"core\"",
+    ] {
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected} in {problems:#?}");
+    }
+    assert_eq!(problems.len(), 7, "{problems:#?}");
+}
+
+#[test]
+fn what_is_no_toml_is_a_problem_with_a_place() {
+    let problems = problems("version = 1\nstate_dir = \n[haproxy.edge]\nsocket = \"/x\"\nverfy = []");
+    assert!(problems[0].starts_with("hotcert.toml:2:"), "{problems:#?}");
+    assert!(problems.iter().any(|problem| problem.contains("did you mean `verify`?")), "{problems:#?}");
+}
+
+#[test]
+fn wrong_certificates_are_refused() {
+    let with = |certificate: &str| {
+        let start = FULL.find("[[certificate]]").unwrap();
+        problems(&format!("{}{certificate}", &FULL[..start]))
+    };
+    for (certificate, expected) in [
+        ("[[certificate]]\nname = \"a\"", "certificate[0].domains: is missing"),
+        ("[[certificate]]\ndomains = []", "must name at least one domain"),
+        ("[[certificate]]\ndomains = [\"a.test\", \"A.test\"]", "names a domain twice"),
+        (
+            "[[certificate]]\ndomains = [\"a.test\", \"*.a.test\"]",
+            "*.a.test is a wildcard, and http-01 cannot prove one",
+        ),
+        ("[[certificate]]\ndomains = [\"shop.key\"]", "cannot name the certificate"),
+        ("[[certificate]]\ndomains = [\"a b\"]", "is not a domain name or IP address"),
+        ("[[certificate]]\nname = \"../x\"\ndomains = [\"a.test\"]", "path separator"),
+        ("[[certificate]]\ndomains = [\"a.test\"]\noptions = \"[a]\\nshow\"", "one pair of brackets"),
+        ("[[certificate]]\ndomains = [\"a.test\"]\nfilters = [\"a b\"]", "is no SNI filter"),
+        (
+            "[[certificate]]\ndomains = [\"a.test\"]\n[[certificate]]\nname = \"a.test\"\ndomains = [\"b.test\"]",
+            "certificate[1].name: two certificates are named a.test",
+        ),
+    ] {
+        let found = with(certificate);
+        assert!(found.iter().any(|problem| problem.contains(expected)), "{expected} in {found:#?}");
+    }
+}
+
+#[test]
+fn a_choice_between_several_is_not_made_silently() {
+    let text = FULL
+        .replace("issuers = [\"letsencrypt\"]\n", "")
+        .replace("[solver.http]", "[issuer.zerossl]\ndirectory = \"zerossl\"\n[solver.http]");
+    assert!(problems(&text)[0].contains("several issuers are configured"));
+}
+
+#[test]
+fn what_has_no_effect_yet_is_a_warning() {
+    let text = format!("{FULL}\n[[watch]]\ndir = \"/etc/letsencrypt/live\"\n[issuer.local]\ntype = \"internal\"\n");
+    let config = parse(&text).unwrap();
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+}
+
+#[test]
+fn flags_win_over_the_file_and_say_so() {
+    let flags = Flags {
+        sockets: vec!["/tmp/a.sock".parse().unwrap(), "/tmp/b.sock".parse().unwrap()],
+        crt_dir: Some("/tmp/certs".into()),
+        ..Flags::default()
+    };
+    let mut config = parse(FULL).unwrap();
+    flags.lay_over(&mut config);
+    assert_eq!(config.nodes.len(), 2);
+    assert!(config.nodes.values().all(|node| node.crt_dir.as_deref() == Some(Path::new("/tmp/certs"))));
+    let setting = |key: &str| config.settings.iter().find(|setting| setting.key == key).unwrap().origin.clone();
+    assert_eq!(setting("haproxy.haproxy-2.crt_dir"), "--crt-dir");
+    assert_eq!(setting("state_dir"), "hotcert.toml:3");
+    assert_eq!(setting("solver.http.via"), "hotcert.toml:12");
+}
+
+#[test]
+fn what_was_issued_without_a_file_is_recalled_with_its_nodes() {
+    let name: CertName = "a.test".parse().unwrap();
+    let mut first = parse("version = 1").unwrap();
+    Flags { sockets: vec!["/tmp/a.sock".parse().unwrap()], ..Flags::default() }.lay_over(&mut first);
+    let issued = first.certificate_to_issue(&["a.test".parse().unwrap()], &OrderFlags::default()).unwrap();
+    let remembered = Remembered::of(&first, &issued);
+    let json = serde_json::to_string(&remembered).unwrap();
+
+    let mut later = parse("version = 1").unwrap();
+    later.recall([serde_json::from_str::<Remembered>(&json).unwrap()]);
+    assert_eq!(later.nodes_of(&later.certificates[&name]).next().unwrap().socket.to_string(), "/tmp/a.sock");
+
+    // Another certificate was issued to another socket under the same node name.
+    let mut other = remembered.clone();
+    other.certificate.name = "b.test".parse().unwrap();
+    other.nodes[0].socket = "/tmp/b.sock".parse().unwrap();
+    later.recall([]);
+    let mut both = parse("version = 1").unwrap();
+    both.recall([remembered, other]);
+    assert_eq!(both.nodes.len(), 2);
+    assert_eq!(both.nodes_of(&both.certificates[&name]).count(), 1);
+}
+
+#[test]
+fn issue_takes_the_configured_certificate_and_lays_flags_over_it() {
+    let config = parse(FULL).unwrap();
+    let flags = OrderFlags {
+        directory: Some("https://localhost:14000/dir".parse().unwrap()),
+        http_01_stateless: true,
+        ..OrderFlags::default()
+    };
+    let certificate = config.certificate_to_issue(&["example.org".parse().unwrap()], &flags).unwrap();
+    let order = certificate.order.unwrap();
+    assert_eq!(order.solver.via, Via::Stateless);
+    assert_eq!(order.issuers[0].directory.as_ref().unwrap().as_str(), "https://localhost:14000/dir");
+    // To agree to the terms of one authority is not to agree to those of another.
+    assert!(!order.issuers[0].terms_agreed);
+    assert_eq!(order.keys, [KeyType::Rsa3072]);
+    assert_eq!(certificate.domains.len(), 2, "the certificate of the file is meant as a whole");
+}
