@@ -1,0 +1,306 @@
+//! Certificates: generations that are complete or absent, a link to the current one, and what commands remembered.
+//!
+//! A generation is written under a dot name, synced and renamed, then `current` is swapped; it never changes afterwards.
+//! Numbers grow and are not used twice, so a reader that has followed the link reads one generation, not two halves.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::error::io;
+use super::{CertLock, Error, Store, atomic, read, to_json};
+use crate::bundle::Bundle;
+use crate::model::{CertName, Facts};
+
+/// How many generations of a certificate are kept: enough to go back past a bad issuer or a bad push, while a certificate of
+/// six days that is renewed twice a week still leaves no heap of old keys.
+const GENERATIONS_KEPT: usize = 5;
+const CERT: &str = "cert.pem";
+const CHAIN: &str = "chain.pem";
+const FULLCHAIN: &str = "fullchain.pem";
+const KEY: &str = "privkey.pem";
+const META: &str = "meta.json";
+/// Beginning of the name of a generation that is being written.
+const NEW: &str = ".new-";
+/// Beginning of the name of a generation that is being deleted.
+const OLD: &str = ".old-";
+
+/// One issued version of a certificate.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Leaf, intermediates and key.
+    pub bundle: Bundle,
+    /// Where it came from.
+    pub meta: Meta,
+}
+
+/// Where a generation came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// By which road.
+    pub source: Source,
+    /// The name of the issuer in the configuration; `None` when hotcert did not order it.
+    pub issuer: Option<String>,
+    /// When it was stored.
+    pub created: Timestamp,
+}
+
+/// The road by which a certificate came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Ordered from an authority.
+    Acme,
+    /// Given by `hotcert push`.
+    Push,
+    /// Found in a watched directory.
+    Watch,
+    /// Taken over by `hotcert import`.
+    Import,
+}
+
+/// What `meta.json` holds: the facts too, so that they can be read without touching the key.
+#[derive(Serialize, Deserialize)]
+struct MetaFile {
+    #[serde(flatten)]
+    meta: Meta,
+    facts: Facts,
+}
+
+impl Store {
+    /// Every certificate of which something is stored, in order; also one that has no generation yet.
+    pub fn names(&self) -> Result<Vec<CertName>, Error> {
+        let mut names: Vec<CertName> =
+            list(&self.root.join("certs"))?.iter().filter_map(|name| name.parse().ok()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The numbers of the generations, ascending.
+    pub fn generations(&self, name: &CertName) -> Result<Vec<u64>, Error> {
+        let mut numbers: Vec<u64> =
+            list(&self.generations_of(name))?.iter().filter_map(|entry| number_in(entry)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The generation that should be served; `None` when none was ever stored.
+    pub fn current(&self, name: &CertName) -> Result<Option<Generation>, Error> {
+        self.current_number(name)?.map(|number| self.generation(name, number)).transpose()
+    }
+
+    /// One generation.
+    pub fn generation(&self, name: &CertName, number: u64) -> Result<Generation, Error> {
+        let place = self.generation_directory(name, number);
+        let missing = || Error::NoGeneration { name: name.clone(), number };
+        let MetaFile { meta, .. } = read::json(&place.join(META))?.ok_or_else(missing)?;
+        let fullchain = read::bytes(&place.join(FULLCHAIN))?.ok_or_else(missing)?;
+        let key = read::bytes(&place.join(KEY))?.ok_or_else(missing)?;
+        let bundle = Bundle::reopen(name, &[&fullchain, &key]).map_err(|source| Error::GenerationDamaged {
+            name: name.clone(),
+            number,
+            source: Box::new(source),
+        })?;
+        Ok(Generation { number, bundle, meta })
+    }
+
+    /// Number, facts and origin of the current generation, without reading its key.
+    pub fn facts(&self, name: &CertName) -> Result<Option<(u64, Facts, Meta)>, Error> {
+        let Some(number) = self.current_number(name)? else { return Ok(None) };
+        let MetaFile { meta, facts } = read::json(&self.generation_directory(name, number).join(META))?
+            .ok_or_else(|| Error::NoGeneration { name: name.clone(), number })?;
+        Ok(Some((number, facts, meta)))
+    }
+
+    /// The generation before the current one, if it is still kept.
+    pub fn previous(&self, name: &CertName) -> Result<Option<u64>, Error> {
+        let Some(current) = self.current_number(name)? else { return Ok(None) };
+        Ok(self.generations(name)?.into_iter().rfind(|number| *number < current))
+    }
+
+    /// Stores a bundle as a new generation and makes it the current one; returns its number.
+    ///
+    /// When the current or the newest generation is the same bundle, that one is used: a step that is repeated after a crash
+    /// adds nothing. Generations beyond the five newest are deleted, but never the current one nor the one before it.
+    pub fn add(&self, lock: &CertLock, bundle: &Bundle, meta: &Meta) -> Result<u64, Error> {
+        let name = lock.name();
+        let place = self.generations_of(name);
+        self.make_directories(&place)?;
+        clear_leftovers(&place)?;
+
+        // A link that is broken is mended by what follows.
+        let current = self.current_number(name).unwrap_or_default();
+        let newest = self.generations(name)?.last().copied();
+        let same = |number: &u64| self.generation(name, *number).is_ok_and(|stored| is_same(&stored.bundle, bundle));
+        if let Some(number) = [current, newest].into_iter().flatten().find(same) {
+            self.select(lock, number)?;
+            return Ok(number);
+        }
+
+        let number = newest.map_or(1, |newest| newest + 1);
+        let new = place.join(format!("{NEW}{number}"));
+        if let Err(error) = self.write_generation(&new, bundle, meta) {
+            // On a full disk every byte counts.
+            let _ = fs::remove_dir_all(&new);
+            return Err(error);
+        }
+        tracing::trace!(target: "hotcert::step", "store: generation files written");
+        let target = self.generation_directory(name, number);
+        fs::rename(&new, &target).map_err(io("create", &target))?;
+        atomic::sync_directory(&place)?;
+        tracing::trace!(target: "hotcert::step", "store: generation written");
+        self.select(lock, number)?;
+        if let Err(error) = self.prune(name, number) {
+            // The certificate is stored; what could not be deleted is tried again with the next one.
+            tracing::warn!(cert = %name, %error, "old generations could not be deleted");
+        }
+        Ok(number)
+    }
+
+    /// Makes a stored generation the current one.
+    pub fn select(&self, lock: &CertLock, number: u64) -> Result<(), Error> {
+        let name = lock.name();
+        // A generation that cannot be read must not become what should be served.
+        self.generation(name, number)?;
+        if self.current_number(name).is_ok_and(|current| current == Some(number)) {
+            return Ok(());
+        }
+        let new = self.certificate(name).join(".current");
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(io("remove", &new)(error)),
+            _ => {}
+        }
+        let link = self.certificate(name).join("current");
+        std::os::unix::fs::symlink(format!("generations/{number}"), &new).map_err(io("create", &new))?;
+        tracing::trace!(target: "hotcert::step", "store: link to a generation made");
+        fs::rename(&new, &link).map_err(io("replace", &link))?;
+        atomic::sync_directory(&self.certificate(name))?;
+        tracing::trace!(target: "hotcert::step", "store: generation current");
+        Ok(())
+    }
+
+    /// Remembers how a certificate was ordered or pushed, where no configuration says it.
+    pub fn remember<T: Serialize>(&self, lock: &CertLock, settings: &T) -> Result<(), Error> {
+        self.write_json(&self.settings_path(lock.name()), settings)?;
+        tracing::trace!(target: "hotcert::step", "store: settings remembered");
+        Ok(())
+    }
+
+    /// What was remembered.
+    pub fn remembered<T: DeserializeOwned>(&self, name: &CertName) -> Result<Option<T>, Error> {
+        read::json(&self.settings_path(name))
+    }
+
+    /// Everything of one certificate.
+    pub(super) fn certificate(&self, name: &CertName) -> PathBuf {
+        self.root.join("certs").join(name.as_str())
+    }
+
+    pub(super) fn generations_of(&self, name: &CertName) -> PathBuf {
+        self.certificate(name).join("generations")
+    }
+
+    fn generation_directory(&self, name: &CertName, number: u64) -> PathBuf {
+        self.generations_of(name).join(number.to_string())
+    }
+
+    pub(super) fn settings_path(&self, name: &CertName) -> PathBuf {
+        self.certificate(name).join("settings.json")
+    }
+
+    pub(super) fn current_number(&self, name: &CertName) -> Result<Option<u64>, Error> {
+        let path = self.certificate(name).join("current");
+        let broken = |reason| Error::CurrentBroken { name: name.clone(), path: path.clone(), reason };
+        let target = match fs::read_link(&path) {
+            Ok(target) => target,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // The first generation without a link: its `add` was interrupted, so it never was current.
+                let never_was = matches!(self.generations(name)?.as_slice(), [] | [1]);
+                return if never_was { Ok(None) } else { Err(broken("is missing")) };
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(broken("is no symbolic link")),
+            Err(error) => return Err(io("open", &path)(error)),
+        };
+        let number = target
+            .to_str()
+            .and_then(|target| number_in(target.strip_prefix("generations/")?))
+            .ok_or_else(|| broken("does not lead to a generation"))?;
+        if !self.generation_directory(name, number).is_dir() {
+            return Err(broken("leads to a generation that is not there"));
+        }
+        Ok(Some(number))
+    }
+
+    fn write_generation(&self, place: &Path, bundle: &Bundle, meta: &Meta) -> Result<(), Error> {
+        atomic::make_directory(place, self.owner)?;
+        let (leaf, chain) = (bundle.leaf_pem(), bundle.chain_pem());
+        let facts = MetaFile { meta: meta.clone(), facts: bundle.facts().clone() };
+        let write = |file: &str, bytes: &[u8]| atomic::create(&place.join(file), bytes, self.private());
+        write(CERT, leaf.as_bytes())?;
+        write(CHAIN, chain.as_bytes())?;
+        write(FULLCHAIN, format!("{leaf}{chain}").as_bytes())?;
+        write(KEY, bundle.key().pem().as_bytes())?;
+        write(META, &to_json(&place.join(META), &facts)?)?;
+        atomic::sync_directory(place)
+    }
+
+    /// Deletes old generations; each is hidden by a rename first, so that none is ever seen half deleted.
+    fn prune(&self, name: &CertName, current: u64) -> Result<(), Error> {
+        let numbers = self.generations(name)?;
+        let previous = numbers.iter().rfind(|number| **number < current);
+        let excess = numbers.len().saturating_sub(GENERATIONS_KEPT);
+        let doomed = numbers.iter().filter(|number| **number != current && Some(*number) != previous).take(excess);
+        for number in doomed {
+            self.delete_generation(name, *number)?;
+            tracing::trace!(target: "hotcert::step", "store: old generation deleted");
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_generation(&self, name: &CertName, number: u64) -> Result<(), Error> {
+        let place = self.generation_directory(name, number);
+        let hidden = self.generations_of(name).join(format!("{OLD}{number}"));
+        fs::rename(&place, &hidden).map_err(io("remove", &place))?;
+        fs::remove_dir_all(&hidden).map_err(io("remove", &hidden))
+    }
+}
+
+/// Removes what a crash left while a generation was written or deleted.
+fn clear_leftovers(place: &Path) -> Result<(), Error> {
+    for entry in list(place)?.iter().filter(|entry| entry.starts_with(NEW) || entry.starts_with(OLD)) {
+        let leftover = place.join(entry);
+        fs::remove_dir_all(&leftover).map_err(io("remove", &leftover))?;
+    }
+    Ok(())
+}
+
+/// The entries of a directory; none when it does not exist.
+fn list(directory: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io("list", directory)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io("list", directory))?;
+        let is_directory = entry.file_type().map_err(io("list", directory))?.is_dir();
+        names.extend(entry.file_name().into_string().ok().filter(|_| is_directory));
+    }
+    Ok(names)
+}
+
+/// The number that a directory is named after; only the way in which we write it.
+fn number_in(entry: &str) -> Option<u64> {
+    entry.parse().ok().filter(|number: &u64| *number > 0 && number.to_string() == entry)
+}
+
+fn is_same(one: &Bundle, other: &Bundle) -> bool {
+    one.leaf() == other.leaf() && one.chain() == other.chain() && one.key() == other.key()
+}

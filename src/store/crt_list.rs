@@ -1,0 +1,189 @@
+//! Editing a crt-list file (configuration manual, section 5.1, `crt-list`), so that an attachment lasts beyond a reload.
+//!
+//! A line is a certificate, its options in brackets, and its SNI filters. Lines that are not ours are kept byte for byte, in
+//! whatever encoding; the file keeps its mode and owner, and a symbolic link stays one. A file that does not follow the
+//! syntax is not edited. Names are compared as they stand there: a name that `crt-base` would complete is not completed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::atomic::{self, Access, PERMISSIONS};
+use super::error::{Error, io};
+use super::read;
+use crate::model::{Invalid, Slot};
+
+/// Longest line that `HAProxy` reads, in bytes without its end (`CRT_LINESIZE` in its source).
+const LONGEST_LINE: usize = 65_534;
+/// The most that is read of a crt-list, in bytes: a hundred thousand entries with some filters each.
+const LONGEST_FILE: usize = 64 * 1024 * 1024;
+
+/// One entry of a crt-list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its line, from 1.
+    pub line: usize,
+    /// The certificate, as it is written there.
+    pub certificate: String,
+    /// The words between the brackets.
+    pub options: Vec<String>,
+    /// The SNI filters.
+    pub filters: Vec<String>,
+}
+
+/// Reads the entries of a crt-list.
+pub fn entries(file: &Path) -> Result<Vec<Entry>, Error> {
+    parse(file, &contents(file)?)
+}
+
+/// Appends an entry; `false` when the same one (certificate, options and filters) is there already.
+///
+/// `options` is written as in a crt-list, brackets included: `[alpn h2,http/1.1]`. A last line without its end gets one:
+/// `HAProxy` takes it for a truncated file.
+pub fn add_entry(file: &Path, slot: &Slot, options: Option<&str>, filters: &[String]) -> Result<bool, Error> {
+    let before = contents(file)?;
+    let Some(after) = added(file, &before, slot, options, filters)? else { return Ok(false) };
+    replace(file, &after)
+}
+
+/// Removes every entry of a certificate; `false` when there is none.
+pub fn remove_entry(file: &Path, slot: &Slot) -> Result<bool, Error> {
+    let before = contents(file)?;
+    let Some(after) = removed(file, &before, slot)? else { return Ok(false) };
+    replace(file, &after)
+}
+
+fn contents(file: &Path) -> Result<Vec<u8>, Error> {
+    let bytes =
+        read::up_to(LONGEST_FILE, file)?.ok_or_else(|| io("open", file)(std::io::ErrorKind::NotFound.into()))?;
+    Ok(bytes.to_vec())
+}
+
+fn replace(file: &Path, bytes: &[u8]) -> Result<bool, Error> {
+    let file = fs::canonicalize(file).map_err(io("open", file))?;
+    let found = fs::metadata(&file).map_err(io("open", &file))?;
+    let access = Access { mode: found.mode() & PERMISSIONS, uid: Some(found.uid()), gid: Some(found.gid()) };
+    atomic::replace(&file, bytes, access)?;
+    tracing::trace!(target: "hotcert::step", "store: crt-list written");
+    Ok(true)
+}
+
+fn added(
+    file: &Path,
+    before: &[u8],
+    slot: &Slot,
+    options: Option<&str>,
+    filters: &[String],
+) -> Result<Option<Vec<u8>>, Error> {
+    let refuse = |what, text: &str, reason| {
+        Err(Error::CrtListEntry { path: file.to_owned(), source: Invalid::new(what, text, reason) })
+    };
+    if slot.as_str().starts_with('#') || slot.as_str().contains(['[', ']']) {
+        return refuse("crt-list certificate", slot.as_str(), "`#` starts a comment, and brackets enclose options");
+    }
+    let inner = options.map(|options| options.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')));
+    if let Some(inner) = inner
+        && inner.is_none_or(|inner| inner.contains(['[', ']']) || inner.contains(char::is_control))
+    {
+        return refuse("crt-list option list", options.unwrap_or(""), "use one line in one pair of brackets");
+    }
+    let options = inner.flatten().map(words).unwrap_or_default();
+    for filter in filters {
+        if filter.is_empty() || !filter.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]".contains(&byte)) {
+            return refuse("crt-list filter", filter, "use a name, `*`, or one of them after `!`");
+        }
+    }
+
+    let same =
+        |entry: &Entry| entry.certificate == slot.as_str() && entry.options == options && entry.filters == filters;
+    if parse(file, before)?.iter().any(same) {
+        return Ok(None);
+    }
+    let options = (!options.is_empty()).then(|| format!("[{}]", options.join(" ")));
+    let line = [slot.as_str()]
+        .into_iter()
+        .chain(options.as_deref())
+        .chain(filters.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join(" ");
+    if line.len() > LONGEST_LINE {
+        return refuse("crt-list line", &line, "it is longer than HAProxy reads");
+    }
+    let mut after = before.to_vec();
+    if after.last().is_some_and(|last| *last != b'\n') {
+        after.push(b'\n');
+    }
+    after.extend_from_slice(line.as_bytes());
+    after.push(b'\n');
+    Ok(Some(after))
+}
+
+fn removed(file: &Path, before: &[u8], slot: &Slot) -> Result<Option<Vec<u8>>, Error> {
+    let doomed: Vec<usize> = parse(file, before)?
+        .into_iter()
+        .filter(|entry| entry.certificate == slot.as_str())
+        .map(|entry| entry.line)
+        .collect();
+    if doomed.is_empty() {
+        return Ok(None);
+    }
+    let kept = before.split_inclusive(|byte| *byte == b'\n').zip(1..).filter(|(_, number)| !doomed.contains(number));
+    Ok(Some(kept.flat_map(|(line, _)| line).copied().collect()))
+}
+
+fn parse(file: &Path, contents: &[u8]) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    for (line, number) in contents.split_inclusive(|byte| *byte == b'\n').zip(1..) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let entry = parse_line(number, line).map_err(|reason| Error::CrtListUnreadable {
+            path: file.to_owned(),
+            line: number,
+            reason,
+        })?;
+        entries.extend(entry);
+    }
+    Ok(entries)
+}
+
+/// Splits a line as `HAProxy` does: a comment has its `#` in the first column, a bracket ends a word.
+fn parse_line(number: usize, line: &[u8]) -> Result<Option<Entry>, &'static str> {
+    if line.contains(&0) {
+        return Err("it contains a NUL byte");
+    }
+    if line.len() > LONGEST_LINE {
+        return Err("it is longer than HAProxy reads");
+    }
+    if line.starts_with(b"#") {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(line);
+    let (before, options, after) = match text.split_once('[') {
+        None => (&*text, "", ""),
+        Some((before, rest)) => {
+            // Where the bracket is not closed, HAProxy takes the rest for filters.
+            let (options, after) = rest.split_once(']').unwrap_or(("", rest));
+            (before, options, after)
+        }
+    };
+    if [before, options, after].iter().any(|part| part.contains(['[', ']'])) {
+        return Err("there is more than one pair of brackets, or a stray one");
+    }
+    let mut leading = words(before).into_iter();
+    let Some(certificate) = leading.next() else {
+        return if text.contains('[') { Err("no certificate stands before the options") } else { Ok(None) };
+    };
+    Ok(Some(Entry {
+        line: number,
+        certificate,
+        options: words(options),
+        filters: leading.chain(words(after)).collect(),
+    }))
+}
+
+/// Words between what C calls a space in HAProxy's locale.
+fn words(text: &str) -> Vec<String> {
+    text.split([' ', '\t', '\n', '\r', '\x0b', '\x0c']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Locks that the kernel releases, however their holder ends.
+//!
+//! They are advisory locks (flock) on files that are never deleted: deleting one could let two processes hold "the same" lock
+//! on two files. They exclude tasks of one process as well as other processes. Nobody waits here: whoever wants to asks again.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use super::error::{Error, io};
+use super::{Store, accounts, atomic, staging};
+use crate::model::CertName;
+
+/// The right to change a certificate in the store; given back on drop.
+#[derive(Debug)]
+pub struct CertLock {
+    name: CertName,
+    _file: File,
+}
+
+impl CertLock {
+    /// Which certificate.
+    #[must_use]
+    pub fn name(&self) -> &CertName {
+        &self.name
+    }
+}
+
+/// The right to open a transaction on a node; given back on drop.
+#[derive(Debug)]
+pub struct NodeLock {
+    pub(super) node: String,
+    _file: File,
+}
+
+/// The right to register an account or to change it; given back on drop.
+#[derive(Debug)]
+pub struct AccountLock {
+    pub(super) directory: String,
+    _file: File,
+}
+
+impl Store {
+    /// Locks a certificate; `None` when another holds it.
+    pub fn try_lock_certificate(&self, name: &CertName) -> Result<Option<CertLock>, Error> {
+        let file = self.try_lock(&format!("cert-{name}"))?;
+        Ok(file.map(|file| CertLock { name: name.clone(), _file: file }))
+    }
+
+    /// Locks a node; `None` when another holds it. `node` is what tells one `HAProxy` from another, such as the address of its
+    /// socket, not its name in a configuration: a command without configuration must meet the same lock.
+    pub fn try_lock_node(&self, node: &str) -> Result<Option<NodeLock>, Error> {
+        let file = self.try_lock(&format!("node-{}", staging::node_id(node)))?;
+        Ok(file.map(|file| NodeLock { node: node.to_owned(), _file: file }))
+    }
+
+    /// Locks the account at an authority, which is named by the URL of its directory; `None` when another holds it.
+    pub fn try_lock_account(&self, directory: &str) -> Result<Option<AccountLock>, Error> {
+        let file = self.try_lock(&format!("account-{}", accounts::authority_id(directory)))?;
+        Ok(file.map(|file| AccountLock { directory: directory.to_owned(), _file: file }))
+    }
+
+    /// Waits for the lock of the tokens, which is only ever held for one read and one write.
+    pub(super) fn lock_tokens(&self) -> Result<File, Error> {
+        let (file, path) = self.lock_file("tokens")?;
+        file.lock().map_err(io("lock", &path))?;
+        Ok(file)
+    }
+
+    fn try_lock(&self, name: &str) -> Result<Option<File>, Error> {
+        let (file, path) = self.lock_file(name)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io("lock", &path)(error)),
+        }
+    }
+
+    fn lock_file(&self, name: &str) -> Result<(File, PathBuf), Error> {
+        let directory = self.root.join("locks");
+        self.make_directories(&directory)?;
+        let path = directory.join(format!("{name}.lock"));
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io("open", &path))?;
+        atomic::settle(&file, &path, self.private())?;
+        Ok((file, path))
+    }
+}

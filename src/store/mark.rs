@@ -1,0 +1,47 @@
+//! Going back to what was stored before a push that no node took.
+
+use std::fs;
+
+use super::error::Error;
+use super::{CertLock, Store, remove};
+use crate::model::CertName;
+
+/// What was stored of a certificate at some instant ([`Store::mark`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    current: Option<u64>,
+    generations: Vec<u64>,
+    is_remembered: bool,
+}
+
+impl Store {
+    /// What is stored of a certificate, to go back to it.
+    pub fn mark(&self, name: &CertName) -> Result<Mark, Error> {
+        Ok(Mark {
+            current: self.current_number(name).unwrap_or_default(),
+            generations: self.generations(name)?,
+            is_remembered: self.settings_path(name).exists(),
+        })
+    }
+
+    /// Makes a certificate what it was when the mark was set, as far as nothing was pruned since.
+    pub fn go_back(&self, lock: &CertLock, mark: &Mark) -> Result<(), Error> {
+        let name = lock.name();
+        match mark.current {
+            Some(number) => self.select(lock, number)?,
+            None => remove(&self.certificate(name).join("current"))?,
+        }
+        for number in self.generations(name)?.iter().filter(|number| !mark.generations.contains(number)) {
+            self.delete_generation(name, *number)?;
+        }
+        if !mark.is_remembered {
+            remove(&self.settings_path(name))?;
+        }
+        if mark.current.is_none() && mark.generations.is_empty() {
+            // Directories in which there is something after all, such as the journal of an order, stay.
+            let _ = fs::remove_dir(self.generations_of(name)).and_then(|()| fs::remove_dir(self.certificate(name)));
+        }
+        tracing::trace!(target: "hotcert::step", "store: went back to the mark");
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! Everything that hotcert writes to disk: what should be served, what is being ordered, and the files of `HAProxy`.
+//!
+//! ```text
+//! <state>/                                             0700, as every directory below; files 0600
+//!   accounts/<authority>/key.pem, account.json         accounts.rs
+//!   certs/<name>/current -> generations/<n>            certs.rs
+//!   certs/<name>/generations/<n>/cert.pem, chain.pem, fullchain.pem, privkey.pem, meta.json
+//!   certs/<name>/settings.json                         certs.rs
+//!   certs/<name>/journal/privkey.pem, order.json       journal.rs
+//!   nodes/<node>.json                                  staging.rs
+//!   tokens/<token>.json                                tokens.rs
+//!   locks/*.lock                                       lock.rs
+//! <crt_dir>/<name>.pem                                 publish.rs
+//! <crt_list>                                           crt_list.rs
+//! ```
+//!
+//! Every write is crash-safe (`atomic.rs`): after a kill or a power cut there is the old or the new state, and doing it again is
+//! harmless. What must not run twice at a time takes a lock that the kernel releases ([`CertLock`], [`NodeLock`],
+//! [`AccountLock`]); the functions that change something cannot be called without one. Readers need none.
+//!
+//! The calls block, for as long as the disk takes to sync a few small files. When root runs hotcert on the state of another
+//! user, what it writes belongs to that user, so that the daemon can still read it.
+
+mod accounts;
+mod atomic;
+mod certs;
+pub mod crt_list;
+mod error;
+mod journal;
+mod lock;
+mod mark;
+pub mod publish;
+mod read;
+mod staging;
+mod tokens;
+
+pub use accounts::{AccountRecord, KeyPem, StoredAccount};
+pub use certs::{Generation, Meta, Source};
+pub use error::Error;
+pub use journal::{Entry, Journal};
+pub use lock::{AccountLock, CertLock, NodeLock};
+pub use mark::Mark;
+pub use staging::Staging;
+pub use tokens::{Place, Token};
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::model::Sha256;
+use atomic::{Access, PERMISSIONS};
+use error::io;
+
+/// The state directory.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+    /// Whom new files are given to, when that is not who we are.
+    owner: Option<(u32, u32)>,
+}
+
+impl Store {
+    /// Opens the state directory, and makes it if there is none.
+    ///
+    /// One that others can read or write is refused: there are private keys in it.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        match fs::metadata(root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(root)
+                .and_then(|()| fs::File::open(atomic::directory_of(root))?.sync_all())
+                .map_err(io("create", root))?,
+            Err(error) => return Err(io("open", root)(error)),
+            Ok(_) => {}
+        }
+        let found = fs::metadata(root).map_err(io("open", root))?;
+        if !found.is_dir() {
+            return Err(Error::NotADirectory { path: root.to_owned() });
+        }
+        let mode = found.mode() & PERMISSIONS;
+        if mode & 0o077 != 0 {
+            return Err(Error::StateOpenToOthers { path: root.to_owned(), mode });
+        }
+        fs::read_dir(root).map_err(io("open", root))?;
+        let for_another = rustix::process::geteuid().is_root() && found.uid() != 0;
+        Ok(Self { root: root.to_owned(), owner: for_another.then(|| (found.uid(), found.gid())) })
+    }
+
+    /// The access of every file below the state directory.
+    fn private(&self) -> Access {
+        Access { mode: 0o600, uid: self.owner.map(|(uid, _)| uid), gid: self.owner.map(|(_, gid)| gid) }
+    }
+
+    /// Makes a directory below the root, with those between.
+    fn make_directories(&self, path: &Path) -> Result<(), Error> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent().filter(|parent| parent.starts_with(&self.root)) {
+            self.make_directories(parent)?;
+        }
+        atomic::make_directory(path, self.owner)
+    }
+
+    /// Writes a file below the root.
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.make_directories(atomic::directory_of(path))?;
+        atomic::replace(path, bytes, self.private())
+    }
+
+    fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), Error> {
+        self.write(path, &to_json(path, value)?)
+    }
+}
+
+fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(|error| Error::Io {
+        operation: "write",
+        path: path.to_owned(),
+        source: error.into(),
+    })?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+/// Removes a file below the root and makes that last; one that is not there is fine.
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Ok(()) => atomic::sync_directory(atomic::directory_of(path)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io("remove", path)(error)),
+    }
+}
+
+/// A file name for something that is named by a URL or an address: a readable part, and a digest that tells it from others.
+fn file_id(readable: &str, whole: &str) -> String {
+    /// Characters of the readable part; a file name may have 255 bytes.
+    const READABLE: usize = 100;
+    /// Hexadecimal digits of the digest: 64 bits, enough to tell apart what one machine ever talks to.
+    const DIGEST: usize = 16;
+    let plain: String = readable
+        .chars()
+        .map(|char| if char.is_ascii_alphanumeric() || char == '.' { char } else { '-' })
+        .take(READABLE)
+        .collect();
+    let plain = plain.trim_start_matches(['.', '-']);
+    let digest = Sha256::of(whole.as_bytes()).to_string();
+    format!("{plain}-{}", &digest[..DIGEST])
+}
+
+#[cfg(test)]
+mod tests;
