@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod clock;
 pub mod config;
+pub mod haproxy;
 pub mod model;
 pub mod plan;
 pub mod schedule;

@@ -1,0 +1,175 @@
+//! Every command that hotcert sends, and how it is written.
+//!
+//! Invariant: a [`Command`] is exactly one command on the wire. Its words are validated types, and its payload is either the
+//! PEM of a [`Bundle`] or one line of such words; so nothing can end it early or begin a second one.
+
+use zeroize::Zeroizing;
+
+use super::info::Capabilities;
+use super::limit::{PayloadLimit, TooLarge, Verdict};
+use super::words::{Filter, Map, Options, Word};
+use crate::bundle::Bundle;
+use crate::model::Slot;
+
+/// How long the connection may idle, in seconds: a session stages, waits for other nodes and commits on one connection, and
+/// the default of `stats timeout` is 10.
+const IDLE_TIMEOUT: u32 = 120;
+
+/// One command (management guide, section 9.3).
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Command<'a> {
+    Prompt,
+    IdleTimeout,
+    ShowInfo,
+    ShowLevel,
+    ShowPools,
+    ShowCertificates,
+    ShowCertificate(&'a Slot),
+    ShowTransaction(&'a Slot),
+    ShowLists,
+    ShowEntries(&'a Slot),
+    ShowMap(&'a Map),
+    ShowSni,
+    New(&'a Slot),
+    Set(&'a Slot, &'a Bundle),
+    Commit(&'a Slot),
+    Abort(&'a Slot),
+    Delete(&'a Slot),
+    Attach { list: &'a Slot, slot: &'a Slot, options: Option<&'a Options>, filters: &'a [Filter] },
+    Detach { list: &'a Slot, slot: &'a Slot, line: u32 },
+    AddMap { map: &'a Map, key: &'a Word, value: &'a Word },
+    DelMap { map: &'a Map, key: &'a Word },
+}
+
+impl Command<'_> {
+    /// The first words, for messages.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::IdleTimeout => "set timeout cli",
+            Self::ShowInfo => "show info",
+            Self::ShowLevel => "show cli level",
+            Self::ShowPools => "show pools",
+            Self::ShowCertificates | Self::ShowCertificate(_) | Self::ShowTransaction(_) => "show ssl cert",
+            Self::ShowLists | Self::ShowEntries(_) => "show ssl crt-list",
+            Self::ShowMap(_) => "show map",
+            Self::ShowSni => "show ssl sni",
+            Self::New(_) => "new ssl cert",
+            Self::Set(..) => "set ssl cert",
+            Self::Commit(_) => "commit ssl cert",
+            Self::Abort(_) => "abort ssl cert",
+            Self::Delete(_) => "del ssl cert",
+            Self::Attach { .. } => "add ssl crt-list",
+            Self::Detach { .. } => "del ssl crt-list",
+            Self::AddMap { .. } => "add map",
+            Self::DelMap { .. } => "del map",
+        }
+    }
+
+    /// The slot, list or map that it is about, for messages.
+    pub(super) fn subject(&self) -> String {
+        match self {
+            Self::Prompt
+            | Self::IdleTimeout
+            | Self::ShowInfo
+            | Self::ShowLevel
+            | Self::ShowPools
+            | Self::ShowCertificates
+            | Self::ShowLists
+            | Self::ShowSni => String::new(),
+            Self::ShowCertificate(slot)
+            | Self::ShowTransaction(slot)
+            | Self::New(slot)
+            | Self::Set(slot, _)
+            | Self::Commit(slot)
+            | Self::Abort(slot)
+            | Self::Delete(slot) => slot.to_string(),
+            Self::ShowEntries(list) => list.to_string(),
+            Self::ShowMap(map) | Self::AddMap { map, .. } | Self::DelMap { map, .. } => map.to_string(),
+            Self::Attach { list, slot, .. } | Self::Detach { list, slot, .. } => format!("{slot} in {list}"),
+        }
+    }
+
+    /// The bytes to write at once; or nothing, where they would be too long for the worker.
+    pub(super) fn wire(&self, can: Capabilities, limit: PayloadLimit) -> Result<Zeroizing<Vec<u8>>, TooLarge> {
+        let line = self.line(can);
+        let payload = self.payload();
+        let with_end = payload.as_ref().map_or(0, |text| text.len() + 1);
+        let is_pem = matches!(self, Self::Set(..));
+        let padding = match limit.judge(line.len(), with_end, is_pem)? {
+            Verdict::Fits => 0,
+            Verdict::Pad(bytes) => bytes,
+        };
+        // One allocation of the final size: growing would leave copies of a key behind in freed memory.
+        let mut wire = Zeroizing::new(Vec::with_capacity(line.len() + with_end + padding));
+        wire.extend_from_slice(line.as_bytes());
+        if let Some(payload) = payload {
+            wire.extend_from_slice(payload.as_bytes());
+            if padding > 0 {
+                let padded = wire.len() + padding - 1;
+                wire.resize(padded, b'#');
+                wire.push(b'\n');
+            }
+            wire.push(b'\n');
+        }
+        Ok(wire)
+    }
+
+    /// The command line with its end.
+    fn line(&self, can: Capabilities) -> String {
+        let name = self.name();
+        match self {
+            Self::Prompt
+            | Self::ShowInfo
+            | Self::ShowLevel
+            | Self::ShowPools
+            | Self::ShowCertificates
+            | Self::ShowLists
+            | Self::ShowSni => format!("{name}\n"),
+            Self::IdleTimeout => format!("{name} {IDLE_TIMEOUT}\n"),
+            Self::ShowTransaction(slot) => format!("{name} *{slot}\n"),
+            Self::ShowCertificate(slot)
+            | Self::New(slot)
+            | Self::Commit(slot)
+            | Self::Abort(slot)
+            | Self::Delete(slot) => format!("{name} {slot}\n"),
+            Self::Set(slot, _) => {
+                let doubled =
+                    if can.crt_is_a_suffix && slot.as_str().as_bytes().ends_with(b".crt") { ".crt" } else { "" };
+                format!("{name} {slot}{doubled} <<\n")
+            }
+            Self::ShowEntries(list) => format!("{name} -n {}\n", listed(list)),
+            Self::ShowMap(map) => format!("{name} {map}\n"),
+            Self::Attach { list, slot, .. } if self.payload().is_none() => format!("{name} {} {slot}\n", listed(list)),
+            Self::Attach { list, .. } => format!("{name} {} <<\n", listed(list)),
+            Self::Detach { list, slot, line } => format!("{name} {} {slot}:{line}\n", listed(list)),
+            Self::AddMap { map, key, value } => format!("{name} {map} {key} {value}\n"),
+            Self::DelMap { map, key } => format!("{name} {map} {key}\n"),
+        }
+    }
+
+    /// The payload: full lines without an empty one, which would end it.
+    fn payload(&self) -> Option<Zeroizing<String>> {
+        match self {
+            Self::Set(_, bundle) => Some(bundle.combined_pem()),
+            Self::Attach { slot, options, filters, .. } if options.is_some() || !filters.is_empty() => {
+                let mut line = slot.to_string();
+                let words = options.iter().map(ToString::to_string).chain(filters.iter().map(ToString::to_string));
+                words.for_each(|word| line = format!("{line} {word}"));
+                Some(Zeroizing::new(line + "\n"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How `HAProxy` names a list: a directory without the slash that people may write at its end.
+pub(super) fn listed(list: &Slot) -> &str {
+    match list.as_str().trim_end_matches('/') {
+        "" => list.as_str(),
+        name => name,
+    }
+}
+
+#[cfg(test)]
+mod tests;

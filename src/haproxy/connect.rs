@@ -1,0 +1,46 @@
+//! The seam between a session and the operating system.
+
+use std::io;
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::model::{Address, Authority};
+
+/// A byte stream in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// What [`Connect::connect`] returns.
+pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>>;
+
+/// Opens a byte stream to a node; tests put a scripted peer in its place.
+pub trait Connect: Send + Sync {
+    /// Opens a stream. It need not have a deadline: [`Session::open`](super::Session::open) has one.
+    fn connect<'a>(&'a self, address: &'a Address) -> Connecting<'a>;
+}
+
+/// The operating system's sockets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemConnect;
+
+impl Connect for SystemConnect {
+    fn connect<'a>(&'a self, address: &'a Address) -> Connecting<'a> {
+        Box::pin(async move {
+            let stream: Box<dyn Stream> = match address {
+                Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
+                Address::Tcp(Authority { host, port }) => {
+                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                    // Each command is one small write that waits for its answer.
+                    stream.set_nodelay(true)?;
+                    Box::new(stream)
+                }
+                // `ssl` on a `stats socket` line is ignored by HAProxy, so that plain text would be spoken in the belief that it is not.
+                Address::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
+            };
+            Ok(stream)
+        })
+    }
+}

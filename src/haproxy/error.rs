@@ -1,0 +1,203 @@
+//! What can go wrong with a node, what cures it, and when to try again.
+
+use std::io;
+
+use super::info::Level;
+use super::limit::TooLarge;
+use super::reply::Rejection;
+use crate::model::{Address, Slot};
+use crate::schedule::Retry;
+
+/// A node did not do, or could not be asked, what was wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no socket of that name.
+    #[error("there is no socket {address}")]
+    NoSocket {
+        /// What was tried.
+        address: Address,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody listens.
+    #[error("nobody listens on {address}")]
+    Refused {
+        /// What was tried.
+        address: Address,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The socket may not be opened.
+    #[error("no permission to open {address}")]
+    NoPermission {
+        /// What was tried.
+        address: Address,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The kind of address is not supported.
+    #[error("{address} cannot be reached: tls:// is not supported yet")]
+    Unsupported {
+        /// What was tried.
+        address: Address,
+    },
+    /// Connecting failed otherwise.
+    #[error("cannot connect to {address}")]
+    Connect {
+        /// What was tried.
+        address: Address,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Connecting took too long.
+    #[error("cannot connect to {address} within {seconds} s")]
+    ConnectTimeout {
+        /// What was tried.
+        address: Address,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// What answers does not speak the runtime API.
+    #[error("what listens on {address} is not HAProxy's runtime API")]
+    NotHaproxy {
+        /// What was tried.
+        address: Address,
+    },
+    /// It is the master's socket.
+    #[error("{address} is a master socket")]
+    MasterSocket {
+        /// What was tried.
+        address: Address,
+    },
+    /// The socket may not change certificates.
+    #[error("the level of {address} is {level}, and admin is needed")]
+    Level {
+        /// What was tried.
+        address: Address,
+        /// What it has.
+        level: Level,
+    },
+    /// No answer came in time. Whether the command was carried out is unknown.
+    #[error("no answer to `{command}` within {seconds} s")]
+    Silent {
+        /// First words of the command.
+        command: &'static str,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// The connection ended before the answer. Whether the command was carried out is unknown.
+    #[error("the connection was closed during `{command}`")]
+    Closed {
+        /// First words of the command.
+        command: &'static str,
+        /// What the operating system says, where it says something.
+        #[source]
+        source: Option<io::Error>,
+    },
+    /// The answer has no end.
+    #[error("the answer to `{command}` is too long")]
+    Endless {
+        /// First words of the command.
+        command: &'static str,
+    },
+    /// The command is too long for the node. Nothing was sent.
+    #[error("`{command}` of {subject} is too long")]
+    TooLarge {
+        /// First words of the command.
+        command: &'static str,
+        /// What it is about.
+        subject: String,
+        /// Size, limit and cure.
+        #[source]
+        source: TooLarge,
+    },
+    /// The transaction is not, or no longer, the one that was staged: another program works on the same process. It was
+    /// aborted and nothing is changed.
+    #[error("another program changes certificates at the same time as {slot}")]
+    ForeignTransaction {
+        /// The slot that was to be staged.
+        slot: Slot,
+    },
+    /// The command was answered, but not by success.
+    #[error("`{command}` of {subject} failed")]
+    Rejected {
+        /// First words of the command.
+        command: &'static str,
+        /// What it is about.
+        subject: String,
+        /// Why.
+        #[source]
+        rejection: Rejection,
+    },
+}
+
+impl Error {
+    /// Why a command was refused, where it was.
+    #[must_use]
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Rejected { rejection, .. } => Some(rejection),
+            _ => None,
+        }
+    }
+
+    /// When it may be tried again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Rejected { rejection, .. } => match rejection {
+                Rejection::Locked => Retry::Now,
+                Rejection::OtherTransaction { .. } | Rejection::NoTransaction | Rejection::Failed => Retry::Backoff,
+                _ => Retry::Never,
+            },
+            Self::Unsupported { .. }
+            | Self::NotHaproxy { .. }
+            | Self::MasterSocket { .. }
+            | Self::Level { .. }
+            | Self::TooLarge { .. } => Retry::Never,
+            _ => Retry::Backoff,
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::NoSocket { address, .. } => {
+                return Some(format!(
+                    "add `stats socket {address} mode 660 level admin` to the global section of HAProxy's configuration, and start it"
+                ));
+            }
+            Self::Refused { .. } => "start HAProxy: no process listens there, if it is a socket at all",
+            Self::NoPermission { .. } => {
+                "run as a member of the socket's group, and put `mode 660 group GROUP` on its `stats socket` line"
+            }
+            Self::Connect { .. } | Self::ConnectTimeout { .. } => "look whether the address is right and HAProxy runs",
+            Self::Unsupported { .. } => "run hotcert beside HAProxy, and give it the path of the stats socket",
+            Self::NotHaproxy { .. } | Self::Endless { .. } => "give the address of a `stats socket` line",
+            Self::MasterSocket { .. } => "give the address of a `stats socket` line instead of the one of `haproxy -S`",
+            Self::Level { .. } => "add `level admin` to the `stats socket` line",
+            Self::Silent { .. } => "HAProxy hangs, or all connections of `stats maxconn` (10 by default) are taken",
+            Self::TooLarge { source, .. } => return Some(source.hint()),
+            Self::ForeignTransaction { .. } => "let only one program load certificates into this HAProxy",
+            Self::Rejected { rejection, .. } => match rejection {
+                Rejection::Permission => "add `level admin` to the `stats socket` line",
+                Rejection::OtherTransaction { .. } => {
+                    "let the other program end its transaction, or end it by `abort ssl cert`"
+                }
+                Rejection::NoList => "name a crt-list or directory of a `bind` line; a single file cannot be added to",
+                Rejection::OutsideDirectory => "choose a slot that is a path right below the directory",
+                Rejection::NoMap => "name the map in HAProxy's configuration; its file must exist at start",
+                _ => return None,
+            },
+            Self::Closed { .. } => {
+                "look into HAProxy's log whether it stopped; if it runs, is this the address of a `stats socket` line?"
+            }
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,195 @@
+//! Who answers: version, process, level, and what follows from them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use super::limit::PayloadLimit;
+use crate::model::Invalid;
+
+/// What one worker said about itself when the session was opened (management guide, `show info`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Process id of the worker. Together with [`Info::started_at`] it tells one process from the next.
+    pub pid: u32,
+    /// Its version.
+    pub version: Version,
+    /// When it started, to the second.
+    pub started_at: Timestamp,
+    /// Whether it is going away: after a reload, an old worker finishes its connections.
+    pub stopping: bool,
+    /// What the socket may do.
+    pub level: Level,
+    /// The longest command it takes.
+    pub payload_limit: PayloadLimit,
+}
+
+impl Info {
+    /// What the version can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities::of(&self.version)
+    }
+
+    /// Whether both descriptions are of the same process.
+    #[must_use]
+    pub fn is_same_process(&self, other: &Self) -> bool {
+        (self.pid, self.started_at) == (other.pid, other.started_at)
+    }
+}
+
+/// The level of a stats socket (configuration manual, `stats socket`, `level`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Statistics only.
+    User,
+    /// All that reads.
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+impl Level {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            "user" => Some(Self::User),
+            "operator" => Some(Self::Operator),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// A version such as `2.6.12-1+deb12u3` or `3.5-dev5`; ordered by its numbers, a development version counts as patch 0.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// Major and minor number, which name a branch.
+    pub branch: (u16, u16),
+    /// Number of the release within its branch.
+    pub patch: u16,
+    text: String,
+}
+
+impl FromStr for Version {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let numbers = text.split(['-', '+', ' ']).next().unwrap_or_default();
+        let mut parts = numbers.split('.').map(str::parse);
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(Ok(major)), Some(Ok(minor)), patch)
+                if text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) =>
+            {
+                Ok(Self {
+                    branch: (major, minor),
+                    patch: patch.and_then(Result::ok).unwrap_or(0),
+                    text: text.to_owned(),
+                })
+            }
+            _ => Err(Invalid::new("HAProxy version", text, "it does not begin with two numbers")),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What differs between versions, as far as sessions use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a capability of its own, not a state")]
+pub struct Capabilities {
+    /// `show ssl sni` lists which certificate answers for which name (3.2).
+    pub sni_listing: bool,
+    /// Several commands may be on their way at once. Below 2.8 a `set` can land in another's transaction, so there each
+    /// answer is read before the next command is written.
+    pub pipelining: bool,
+    /// `set ssl cert` takes the ending `.crt` for a part of a certificate, so that it must be written twice (seen on 2.6.12,
+    /// not on 2.8.25).
+    pub crt_is_a_suffix: bool,
+    /// A description longer than a buffer is cut. Before, `HAProxy` *aborts* over some of them (seen on 2.6.12, not on 2.8.25).
+    pub long_descriptions: bool,
+}
+
+impl Capabilities {
+    pub(super) fn of(version: &Version) -> Self {
+        Self {
+            sni_listing: version.branch >= (3, 2),
+            pipelining: version.branch >= (2, 8),
+            crt_is_a_suffix: version.branch < (2, 8),
+            long_descriptions: version.branch >= (2, 8),
+        }
+    }
+}
+
+/// Reads the fields of `show info` that matter; `None` when one of them is missing, so that it is not `HAProxy`.
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) version: Version,
+    pub(super) started_at: Timestamp,
+    pub(super) stopping: bool,
+}
+
+impl Process {
+    pub(super) fn parse(reply: &str) -> Option<Self> {
+        let field = |name: &str| {
+            reply.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name).map(|(_, value)| value))
+        };
+        Some(Self {
+            pid: field("Pid")?.parse().ok()?,
+            version: field("Version")?.parse().ok()?,
+            started_at: Timestamp::from_second(field("Start_time_sec")?.parse().ok()?).ok()?,
+            stopping: field("Stopping")? != "0",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_number_whatever_follows() {
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        assert_eq!(version("2.6.12-1+deb12u3").branch, (2, 6));
+        assert_eq!(version("2.6.12-1+deb12u3").patch, 12);
+        assert_eq!(version("3.5-dev5-abcdef").branch, (3, 5));
+        assert!(version("2.8.25-5cf5d0683") < version("3.0.1"));
+        assert_eq!(version("3.5-dev5").to_string(), "3.5-dev5");
+        for bad in ["", "3", "three.two", "HAProxy 3.2", "3.2.1 x"] {
+            assert!(bad.parse::<Version>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn show_info_tells_one_process_from_the_next() {
+        let reply = "Name: HAProxy\nVersion: 2.6.12-1+deb12u3\nProcess_num: 1\nPid: 14078\nUptime_sec: 0\nStopping: 1\nStart_time_sec: 1795369036\n";
+        let process = Process::parse(reply).unwrap();
+        assert_eq!(process.pid, 14078);
+        assert_eq!(process.started_at.as_second(), 1_795_369_036);
+        assert!(process.stopping);
+        assert!(Process::parse("Unknown command").is_none());
+        assert!(Process::parse(&reply.replace("Pid: ", "Pid: x")).is_none());
+    }
+
+    #[test]
+    fn only_the_oldest_version_has_the_crt_suffix_and_no_pipelining() {
+        let of = |text: &str| Capabilities::of(&text.parse().unwrap());
+        assert!(of("2.6.12").crt_is_a_suffix && !of("2.6.12").pipelining);
+        assert!(!of("2.8.25").crt_is_a_suffix && of("2.8.25").pipelining);
+        assert!(!of("3.0.11").sni_listing && of("3.2.26").sni_listing);
+    }
+}

@@ -1,0 +1,277 @@
+//! One connection to one worker: opening it, reading, and what changes without a transaction.
+
+use std::io::ErrorKind;
+
+use tokio::time::timeout;
+
+use super::command::{Command, listed};
+use super::connect::Connect;
+use super::error::Error;
+use super::info::{Capabilities, Info, Level, Process};
+use super::limit::{PayloadLimit, TooLarge};
+use super::listing::{self, Certificates, Entry, Loaded, Sni};
+use super::reply::{self, Rejection};
+use super::wire::{SILENCE, Wire};
+use super::words::{Filter, Map, Options, Word};
+use crate::bundle::Bundle;
+use crate::model::{Address, Facts, Slot};
+
+/// What is assumed until the worker has said who it is: enough for the commands that ask.
+const BEFORE_INFO: (Capabilities, PayloadLimit) = (
+    Capabilities { sni_listing: false, pipelining: false, crt_is_a_suffix: false, long_descriptions: false },
+    PayloadLimit { bufsize: 1024, long_payloads: false },
+);
+
+/// A connection in prompt mode to one worker. It stays with that worker even after a reload, and keeps it alive: be brief.
+///
+/// One command runs at a time; a session whose stream failed answers every further call by [`Error::Closed`]. Dropping a
+/// session ends no transaction.
+pub struct Session {
+    pub(super) wire: Wire,
+    info: Box<Info>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("info", &self.info).field("in_step", &self.is_in_step()).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Connects, and asks who is there. Needs level admin.
+    pub async fn open(connect: &dyn Connect, address: &Address) -> Result<Self, Error> {
+        let seconds = SILENCE.as_secs();
+        let stream = timeout(SILENCE, connect.connect(address))
+            .await
+            .map_err(|_| Error::ConnectTimeout { address: address.clone(), seconds })?
+            .map_err(|source| {
+                let address = address.clone();
+                match source.kind() {
+                    ErrorKind::NotFound => Error::NoSocket { address, source },
+                    ErrorKind::ConnectionRefused => Error::Refused { address, source },
+                    ErrorKind::Unsupported => Error::Unsupported { address },
+                    ErrorKind::PermissionDenied => Error::NoPermission { address, source },
+                    _ => Error::Connect { address, source },
+                }
+            })?;
+        let mut wire = Wire::new(stream);
+        let (can, limit) = BEFORE_INFO;
+        let strange = || Error::NotHaproxy { address: address.clone() };
+
+        wire.greet(address, can, limit).await?;
+        let process = Process::parse(&wire.ask(Command::ShowInfo, can, limit).await?).ok_or_else(strange)?;
+        let level = Level::parse(&wire.ask(Command::ShowLevel, can, limit).await?).ok_or_else(strange)?;
+        if level < Level::Admin {
+            return Err(Error::Level { address: address.clone(), level });
+        }
+        let pools = wire.ask(Command::ShowPools, can, limit).await?;
+        let bufsize = PayloadLimit::bufsize(&pools).ok_or_else(strange)?;
+        wire.ask(Command::IdleTimeout, can, limit).await?;
+        let payload_limit = PayloadLimit::of(&process.version, bufsize);
+        let Process { pid, version, started_at, stopping } = process;
+        Ok(Self { wire, info: Box::new(Info { pid, version, started_at, stopping, level, payload_limit }) })
+    }
+
+    /// Who answers.
+    #[must_use]
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Whether the session can still be used.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        self.wire.is_in_step()
+    }
+
+    /// Names of all certificates, and the open transaction.
+    pub async fn certificates(&mut self) -> Result<Certificates, Error> {
+        let command = Command::ShowCertificates;
+        let reply = self.ask(command).await?;
+        if reply.is_empty() || reply.starts_with("# ") {
+            return Ok(Certificates::parse(&reply));
+        }
+        Err(rejected(command, Rejection::of(&reply)))
+    }
+
+    /// What a slot holds; `None` when there is no such slot. Mind [`Info::can_describe`] with slots that others filled.
+    pub async fn certificate(&mut self, slot: &Slot) -> Result<Option<Loaded>, Error> {
+        let command = Command::ShowCertificate(slot);
+        let reply = self.ask(command).await?;
+        self.loaded(command, &reply)
+    }
+
+    /// What several slots hold, in the order asked. All replies are in memory at once: ask for thousands in batches.
+    pub async fn certificates_of(&mut self, slots: &[Slot]) -> Result<Vec<Option<Loaded>>, Error> {
+        let (can, limit) = (self.info.capabilities(), self.info.payload_limit);
+        let replies = self.wire.ask_all(slots.iter().map(Command::ShowCertificate), can, limit).await?;
+        slots.iter().zip(replies).map(|(slot, reply)| self.loaded(Command::ShowCertificate(slot), &reply)).collect()
+    }
+
+    /// What the open transaction holds for a slot; `None` when it is about no or another slot.
+    pub async fn transaction(&mut self, slot: &Slot) -> Result<Option<Loaded>, Error> {
+        let command = Command::ShowTransaction(slot);
+        let reply = self.ask(command).await?;
+        self.loaded(command, &reply)
+    }
+
+    /// The crt-lists, directories and, from 3.2 on, frontends with `ssl-f-use`. Names that could not be written in a command
+    /// are left out.
+    pub async fn lists(&mut self) -> Result<Vec<Slot>, Error> {
+        let command = Command::ShowLists;
+        let reply = self.ask(command).await?;
+        match Rejection::of(&reply) {
+            Rejection::Other(_) => Ok(reply.lines().filter_map(|line| line.parse().ok()).collect()),
+            rejection => Err(rejected(command, rejection)),
+        }
+    }
+
+    /// The entries of a list, in their order.
+    pub async fn entries(&mut self, list: &Slot) -> Result<Vec<Entry>, Error> {
+        let command = Command::ShowEntries(list);
+        let reply = self.ask(command).await?;
+        if reply.starts_with("# ") {
+            return Ok(Entry::parse_all(&reply));
+        }
+        Err(rejected(command, Rejection::of(&reply)))
+    }
+
+    /// Keys and values of a map, in their order; the first of equal keys counts.
+    pub async fn map_entries(&mut self, map: &Map) -> Result<Vec<(String, String)>, Error> {
+        let command = Command::ShowMap(map);
+        let reply = self.ask(command).await?;
+        if reply.is_empty() || reply.starts_with("0x") {
+            return Ok(listing::map_entries(&reply));
+        }
+        Err(rejected(command, Rejection::of(&reply)))
+    }
+
+    /// Which certificate answers for which name; `None` below 3.2.
+    pub async fn sni(&mut self) -> Result<Option<Vec<Sni>>, Error> {
+        if !self.info.capabilities().sni_listing {
+            return Ok(None);
+        }
+        let command = Command::ShowSni;
+        let reply = self.ask(command).await?;
+        if reply.is_empty() || reply.starts_with("# ") {
+            return Ok(Some(Sni::parse_all(&reply)));
+        }
+        Err(rejected(command, Rejection::of(&reply)))
+    }
+
+    /// Makes an empty slot.
+    pub async fn create(&mut self, slot: &Slot) -> Result<(), Error> {
+        let command = Command::New(slot);
+        let reply = self.ask(command).await?;
+        accept(command, reply::exactly(&reply, &format!("New empty certificate store '{slot}'!")))?;
+        tracing::trace!(target: "hotcert::step", "haproxy: certificate created");
+        Ok(())
+    }
+
+    /// Adds a slot to a list. A file takes the same slot twice without complaint; look at [`Session::entries`] first.
+    pub async fn attach(
+        &mut self,
+        list: &Slot,
+        slot: &Slot,
+        options: Option<&Options>,
+        filters: &[Filter],
+    ) -> Result<(), Error> {
+        let command = Command::Attach { list, slot, options, filters };
+        let reply = self.ask(command).await?;
+        accept(
+            command,
+            reply::succeeded(&reply, &format!("Inserting certificate '{slot}' in crt-list '{}'", listed(list))),
+        )?;
+        tracing::trace!(target: "hotcert::step", "haproxy: certificate attached");
+        Ok(())
+    }
+
+    /// Removes a slot from a list; `line` as [`Session::entries`] showed it just now.
+    pub async fn detach(&mut self, list: &Slot, slot: &Slot, line: u32) -> Result<(), Error> {
+        let command = Command::Detach { list, slot, line };
+        let reply = self.ask(command).await?;
+        accept(command, reply::exactly(&reply, &format!("Entry '{slot}' deleted in crtlist '{}'!", listed(list))))?;
+        tracing::trace!(target: "hotcert::step", "haproxy: certificate detached");
+        Ok(())
+    }
+
+    /// Removes a slot that nothing uses.
+    pub async fn delete(&mut self, slot: &Slot) -> Result<(), Error> {
+        let command = Command::Delete(slot);
+        let reply = self.ask(command).await?;
+        accept(command, reply::exactly(&reply, &format!("Certificate '{slot}' deleted!")))?;
+        tracing::trace!(target: "hotcert::step", "haproxy: certificate deleted");
+        Ok(())
+    }
+
+    /// Aborts the transaction on a slot, which the caller knows to be its own: left behind by a crash, and with the content
+    /// that it would have staged.
+    pub async fn abort_stale(&mut self, slot: &Slot) -> Result<(), Error> {
+        let command = Command::Abort(slot);
+        let reply = self.ask(command).await?;
+        accept(command, reply::exactly(&reply, &format!("Transaction aborted for certificate '{slot}'!")))?;
+        tracing::trace!(target: "hotcert::step", "haproxy: transaction aborted");
+        Ok(())
+    }
+
+    /// Sets a key of a map. `add map` would leave an older value in place, which then counts, so each is removed before.
+    pub async fn map_set(&mut self, map: &Map, key: &Word, value: &Word) -> Result<(), Error> {
+        self.map_remove(map, key).await?;
+        let command = Command::AddMap { map, key, value };
+        let reply = self.ask(command).await?;
+        accept(command, reply::exactly(&reply, ""))?;
+        tracing::trace!(target: "hotcert::step", "haproxy: map entry added");
+        Ok(())
+    }
+
+    /// Removes a key from a map, all its values with it. That it is not there is no error.
+    pub async fn map_remove(&mut self, map: &Map, key: &Word) -> Result<(), Error> {
+        let command = Command::DelMap { map, key };
+        let reply = self.ask(command).await?;
+        if reply == "Key not found." {
+            return Ok(());
+        }
+        accept(command, reply::exactly(&reply, ""))?;
+        tracing::trace!(target: "hotcert::step", "haproxy: map entry removed");
+        Ok(())
+    }
+
+    fn loaded(&self, command: Command<'_>, reply: &str) -> Result<Option<Loaded>, Error> {
+        if let Some(loaded) = Loaded::parse(reply, self.info.payload_limit.bufsize) {
+            return Ok(Some(loaded));
+        }
+        match Rejection::of(reply) {
+            Rejection::NoSlot => Ok(None),
+            rejection => Err(rejected(command, rejection)),
+        }
+    }
+
+    pub(super) async fn ask(&mut self, command: Command<'_>) -> Result<String, Error> {
+        self.wire.ask(command, self.info.capabilities(), self.info.payload_limit).await
+    }
+}
+
+impl Info {
+    /// Whether the worker can be asked for the description of a certificate ([`Session::certificate`]). 2.6 must not, when it is
+    /// longer than a buffer: it aborts over some. That takes some hundred names, which only a certificate from a file has.
+    pub fn can_describe(&self, slot: &Slot, facts: &Facts) -> Result<(), TooLarge> {
+        if self.capabilities().long_descriptions { Ok(()) } else { self.payload_limit.judge_description(slot, facts) }
+    }
+
+    /// Whether the worker would take a bundle for a slot; asks nobody.
+    pub fn fits(&self, slot: &Slot, bundle: &Bundle) -> Result<(), TooLarge> {
+        self.can_describe(slot, bundle.facts())?;
+        Command::Set(slot, bundle).wire(self.capabilities(), self.payload_limit).map(drop)
+    }
+}
+
+pub(super) fn rejected(command: Command<'_>, rejection: Rejection) -> Error {
+    Error::Rejected { command: command.name(), subject: command.subject(), rejection }
+}
+
+pub(super) fn accept(command: Command<'_>, outcome: Result<(), Rejection>) -> Result<(), Error> {
+    outcome.map_err(|rejection| rejected(command, rejection))
+}
+
+#[cfg(test)]
+mod tests;

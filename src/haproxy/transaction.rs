@@ -1,0 +1,131 @@
+//! The certificate transaction as a typestate: [`Session`] → [`Staged`] → [`Session`].
+//!
+//! `HAProxy` has one open transaction per process, without an owner, that outlives connections. So whoever stages ends it by
+//! [`Staged::commit`] or [`Staged::abort`]; dropping a [`Staged`] leaves it open, for `Drop` cannot wait for an answer.
+
+use super::command::Command;
+use super::error::Error;
+use super::reply::{self, Rejection, SetReply};
+use super::session::{Session, accept, rejected};
+use crate::bundle::Bundle;
+use crate::model::{Facts, Slot};
+
+/// A transaction that was opened here, and holds what it should.
+#[derive(Debug)]
+#[must_use = "the transaction stays open until it is committed or aborted"]
+pub struct Staged {
+    session: Session,
+    slot: Slot,
+    facts: Facts,
+}
+
+/// A step of a transaction failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub error: Error,
+    /// The session, where it can still be used. No transaction of ours is open then, as far as `HAProxy` let us end it.
+    pub session: Option<Session>,
+}
+
+impl Session {
+    /// Opens a transaction with a bundle, and looks that it is ours. Nothing is sent when it would not fit.
+    ///
+    /// Look at [`Session::certificates`] first: a transaction that another program has open is only recognised once the bundle
+    /// went into it, and is aborted then.
+    pub async fn stage(mut self, slot: &Slot, bundle: &Bundle) -> Result<Staged, Box<Failed>> {
+        let command = Command::Set(slot, bundle);
+        if let Err(source) = self.info().can_describe(slot, bundle.facts()) {
+            let error = Error::TooLarge { command: command.name(), subject: command.subject(), source };
+            return Err(self.failed(error));
+        }
+        let reply = match self.ask(command).await {
+            Ok(reply) => reply,
+            Err(error) => return Err(self.failed(error)),
+        };
+        match SetReply::of(&reply) {
+            SetReply::Created(name) if name == slot.as_str() => {}
+            SetReply::Created(name) | SetReply::Updated(name) => {
+                let name: Option<Slot> = name.parse().ok();
+                return Err(self.undo(name.as_ref(), Error::ForeignTransaction { slot: slot.clone() }).await);
+            }
+            SetReply::Rejected(rejection) => return Err(self.failed(rejected(command, rejection))),
+        }
+        tracing::trace!(target: "hotcert::step", "haproxy: certificate set");
+        let mut staged = Staged { session: self, slot: slot.clone(), facts: bundle.facts().clone() };
+        match staged.is_ours().await {
+            Ok(true) => Ok(staged),
+            Ok(false) => Err(staged.undo_foreign().await),
+            Err(error) => Err(staged.session.undo(Some(slot), error).await),
+        }
+    }
+
+    fn failed(self, error: Error) -> Box<Failed> {
+        let session = self.is_in_step().then_some(self);
+        Box::new(Failed { error, session })
+    }
+
+    /// Aborts a transaction because of an error, which is what counts then.
+    async fn undo(mut self, slot: Option<&Slot>, error: Error) -> Box<Failed> {
+        if let Some(slot) = slot
+            && self.is_in_step()
+            && let Err(after) = self.abort_stale(slot).await
+            && after.rejection() != Some(&Rejection::NoTransaction)
+        {
+            tracing::warn!(%slot, error = %after, "a transaction could not be aborted");
+        }
+        self.failed(error)
+    }
+}
+
+impl Staged {
+    /// The session, to read with.
+    #[must_use]
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// The slot.
+    #[must_use]
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// Makes `HAProxy` serve what was staged, after one more look that nobody put something else into the transaction.
+    /// Success is what `HAProxy` says; only a fresh connection and a handshake prove it.
+    pub async fn commit(mut self) -> Result<Session, Box<Failed>> {
+        match self.is_ours().await {
+            Ok(true) => {}
+            Ok(false) => return Err(self.undo_foreign().await),
+            Err(error) => return Err(self.session.undo(Some(&self.slot), error).await),
+        }
+        let command = Command::Commit(&self.slot);
+        let outcome = match self.session.ask(command).await {
+            Ok(reply) => accept(command, reply::succeeded(&reply, &format!("Committing {}", self.slot))),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            return Err(self.session.undo(Some(&self.slot), error).await);
+        }
+        tracing::trace!(target: "hotcert::step", "haproxy: certificate committed");
+        Ok(self.session)
+    }
+
+    /// Ends the transaction without a change.
+    pub async fn abort(mut self) -> Result<Session, Box<Failed>> {
+        match self.session.abort_stale(&self.slot).await {
+            Ok(()) => Ok(self.session),
+            Err(error) => Err(self.session.failed(error)),
+        }
+    }
+
+    async fn is_ours(&mut self) -> Result<bool, Error> {
+        let open = self.session.transaction(&self.slot).await?;
+        Ok(open.is_some_and(|loaded| loaded.is(&self.facts)))
+    }
+
+    async fn undo_foreign(self) -> Box<Failed> {
+        let error = Error::ForeignTransaction { slot: self.slot.clone() };
+        self.session.undo(Some(&self.slot), error).await
+    }
+}

@@ -1,0 +1,157 @@
+//! One connection in prompt mode, with deadlines.
+//!
+//! After a failure of the stream the next reply could belong to an earlier command, so a [`Wire`] that failed once refuses
+//! everything.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::codec::Decoder;
+
+use super::codec::{CodecError, ReplyCodec};
+use super::command::Command;
+use super::connect::Stream;
+use super::error::Error;
+use super::info::Capabilities;
+use super::limit::PayloadLimit;
+use crate::model::Address;
+
+/// A worker answers within milliseconds; one that says nothing for so long hangs, or has no connection free.
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
+
+/// The end of patience with a peer that sends, but never ends: a client that only half reads a listing would lock `HAProxy`'s
+/// certificate commands.
+const REPLY_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Commands that may be on their way at once: enough to hide the round trip, measured to reach `HAProxy`'s own limit.
+const OUTSTANDING: usize = 16;
+
+/// What `prompt` is answered by, on every version.
+const PROMPT: &[u8] = b"\n> ";
+
+pub(super) struct Wire {
+    stream: Box<dyn Stream>,
+    codec: ReplyCodec,
+    buffer: BytesMut,
+    failed: bool,
+}
+
+impl Wire {
+    pub(super) fn new(stream: Box<dyn Stream>) -> Self {
+        Self { stream, codec: ReplyCodec::default(), buffer: BytesMut::new(), failed: false }
+    }
+
+    /// Whether replies still belong to the commands that were sent.
+    pub(super) fn is_in_step(&self) -> bool {
+        !self.failed
+    }
+
+    /// Sends a command and reads its reply.
+    pub(super) async fn ask(
+        &mut self,
+        command: Command<'_>,
+        can: Capabilities,
+        limit: PayloadLimit,
+    ) -> Result<String, Error> {
+        self.send(command, can, limit).await?;
+        self.receive(command).await
+    }
+
+    /// Sends several commands and reads their replies, with as many on their way as the version bears.
+    pub(super) async fn ask_all<'a>(
+        &mut self,
+        commands: impl IntoIterator<Item = Command<'a>>,
+        can: Capabilities,
+        limit: PayloadLimit,
+    ) -> Result<Vec<String>, Error> {
+        let outstanding = if can.pipelining { OUTSTANDING } else { 1 };
+        let mut waiting = std::collections::VecDeque::with_capacity(outstanding);
+        let mut replies = Vec::new();
+        for command in commands {
+            if waiting.len() == outstanding
+                && let Some(first) = waiting.pop_front()
+            {
+                replies.push(self.receive(first).await?);
+            }
+            self.send(command, can, limit).await?;
+            waiting.push_back(command);
+        }
+        for command in waiting {
+            replies.push(self.receive(command).await?);
+        }
+        Ok(replies)
+    }
+
+    async fn send(&mut self, command: Command<'_>, can: Capabilities, limit: PayloadLimit) -> Result<(), Error> {
+        let name = command.name();
+        if self.failed {
+            return Err(Error::Closed { command: name, source: None });
+        }
+        let wire = command.wire(can, limit).map_err(|source| Error::TooLarge {
+            command: name,
+            subject: command.subject(),
+            source,
+        })?;
+        // Until it is known to be well, a caller who goes away leaves a stream that nobody may use.
+        self.failed = true;
+        match timeout(SILENCE, self.stream.write_all(&wire)).await {
+            Ok(Ok(())) => self.failed = false,
+            Ok(Err(source)) => return Err(Error::Closed { command: name, source: Some(source) }),
+            Err(_) => return Err(Error::Silent { command: name, seconds: SILENCE.as_secs() }),
+        }
+        Ok(())
+    }
+
+    /// Starts prompt mode. Who is not `HAProxy` is recognised by its first bytes.
+    pub(super) async fn greet(
+        &mut self,
+        address: &Address,
+        can: Capabilities,
+        limit: PayloadLimit,
+    ) -> Result<(), Error> {
+        let command = Command::Prompt;
+        self.send(command, can, limit).await?;
+        self.failed = true;
+        let end = Instant::now() + REPLY_DEADLINE;
+        while self.buffer.len() < PROMPT.len() && PROMPT.starts_with(&self.buffer) {
+            self.fill(command.name(), end).await?;
+        }
+        if self.buffer != PROMPT {
+            let address = address.clone();
+            let is_master = self.buffer.starts_with(b"mas");
+            return Err(if is_master { Error::MasterSocket { address } } else { Error::NotHaproxy { address } });
+        }
+        self.buffer.clear();
+        self.failed = false;
+        Ok(())
+    }
+
+    async fn receive(&mut self, command: Command<'_>) -> Result<String, Error> {
+        let name = command.name();
+        self.failed = true;
+        let end = Instant::now() + REPLY_DEADLINE;
+        let reply = loop {
+            match self.codec.decode(&mut self.buffer) {
+                Ok(Some(reply)) => break reply,
+                Ok(None) => self.fill(name, end).await?,
+                Err(CodecError::TooLong) => return Err(Error::Endless { command: name }),
+                Err(CodecError::Io(source)) => return Err(Error::Closed { command: name, source: Some(source) }),
+            }
+        };
+        self.failed = false;
+        Ok(reply)
+    }
+
+    /// Reads some more.
+    async fn fill(&mut self, command: &'static str, end: Instant) -> Result<(), Error> {
+        match timeout_at(end.min(Instant::now() + SILENCE), self.stream.read_buf(&mut self.buffer)).await {
+            Ok(Ok(0)) => Err(Error::Closed { command, source: None }),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(source)) => Err(Error::Closed { command, source: Some(source) }),
+            Err(_) if end > Instant::now() => Err(Error::Silent { command, seconds: SILENCE.as_secs() }),
+            Err(_) => Err(Error::Endless { command }),
+        }
+    }
+}
