@@ -1,5 +1,6 @@
 //! hotcert gets TLS certificates by ACME and loads them into the running `HAProxy` through its runtime API, without a reload.
 
+pub mod acme;
 pub mod bundle;
 pub mod clock;
 pub mod config;

@@ -1,0 +1,165 @@
+//! Accounts (RFC 8555, section 7.3): registering, restoring, and orders from there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{Request, Response};
+use http_body_util::Full;
+use instant_acme::{AccountCredentials, NewOrder};
+use serde_json::{Value, json};
+use tracing::trace;
+use zeroize::Zeroizing;
+
+use super::directory::Directory;
+use super::http::{again_on_bad_nonce, call};
+use super::problem::sanitised;
+use super::{AccountKey, Error, Http, Order, lost};
+use crate::model::{DirectoryUrl, Identifier};
+
+/// An account at an authority; clones share it.
+#[derive(Clone)]
+pub struct Account {
+    library: instant_acme::Account,
+    signer: Arc<Signer>,
+}
+
+impl Account {
+    /// Registers the key, which the caller has saved before. A key that has an account already gets that account (section
+    /// 7.3.1), so repeating this after a crash does no harm. Contacts are mail addresses.
+    pub async fn register(
+        http: &Http,
+        directory: &DirectoryUrl,
+        key: &AccountKey,
+        contacts: &[String],
+        terms_agreed: bool,
+    ) -> Result<Self, Error> {
+        let directory = Directory::fetch(http, directory).await?;
+        directory.check_registration(terms_agreed)?;
+        let mut signer = Signer { http: http.clone(), directory, key: key.clone(), account: None };
+        let mut payload = json!({ "termsOfServiceAgreed": terms_agreed });
+        if !contacts.is_empty() {
+            payload["contact"] = contacts.iter().map(|mail| format!("mailto:{mail}")).collect();
+        }
+        let answer = signer.post(&signer.directory.fields.new_account, Some(&payload)).await?;
+        let url = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        signer.account = Some(url.ok_or(Error::Incomplete { what: "no account URL" })?.to_owned());
+        trace!(target: "hotcert::step", "acme: account registered");
+        Self::from_signer(signer).await
+    }
+
+    /// Restores an account by its URL. The authority is asked for its directory only: whether it still knows the account,
+    /// shows with the first order.
+    pub async fn restore(http: &Http, directory: &DirectoryUrl, key: &AccountKey, url: &str) -> Result<Self, Error> {
+        let directory = Directory::fetch(http, directory).await?;
+        Self::from_signer(Signer { http: http.clone(), directory, key: key.clone(), account: Some(url.to_owned()) })
+            .await
+    }
+
+    /// The account's URL, which names it at the authority.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.library.id()
+    }
+
+    /// The thumbprint of the account's key (RFC 7638).
+    #[must_use]
+    pub fn thumbprint(&self) -> &str {
+        self.signer.key.thumbprint()
+    }
+
+    /// Orders one certificate for these names (section 7.4). The caller journals [`Order::url`] at once.
+    pub async fn new_order(&self, identifiers: &[Identifier], profile: Option<&str>) -> Result<Order, Error> {
+        let identifiers: Vec<_> = identifiers.iter().map(to_library).collect();
+        let mut order = NewOrder::new(&identifiers);
+        if let Some(profile) = profile {
+            self.signer.directory.check_profile(profile)?;
+            order = order.profile(profile);
+        }
+        let (order, answer) = again_on_bad_nonce!(call(self.library.new_order(&order)))?;
+        trace!(target: "hotcert::step", "acme: order created");
+        Ok(Order::new(order, self.thumbprint(), answer))
+    }
+
+    /// Continues an order by its URL. [`Error::OrderGone`] when the authority has forgotten it.
+    pub async fn resume(&self, url: &str) -> Result<Order, Error> {
+        match again_on_bad_nonce!(call(self.library.order(url.to_owned()))) {
+            Ok((order, answer)) => Ok(Order::new(order, self.thumbprint(), answer)),
+            // Authorities do not agree on how to say it: 404 with or without a problem, or that it is not ours.
+            Err(Error::NotAcme { status: 404 | 410, .. }) => Err(Error::OrderGone { url: sanitised(url) }),
+            Err(Error::Refused(problem)) if ["malformed", "unauthorized"].contains(&problem.kind.as_str()) => {
+                Err(Error::OrderGone { url: sanitised(url) })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Looks for an order with exactly these names that was requested, and whose URL was lost in a crash. Few authorities
+    /// list orders (section 7.1.2.1); whatever fails, means none.
+    pub async fn open_order(&self, identifiers: &[Identifier]) -> Option<Order> {
+        let url = lost::find(&self.signer, identifiers).await?;
+        self.resume(&url).await.ok()
+    }
+
+    async fn from_signer(signer: Signer) -> Result<Self, Error> {
+        let key = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(signer.key.pkcs8()?));
+        // With `urls` instead of `directory`, the directory is not fetched a second time.
+        let (id, urls) = (json!(signer.account), &signer.directory.whole);
+        let credentials = Zeroizing::new(format!(r#"{{"id":{id},"key_pkcs8":"{}","urls":{urls}}}"#, *key));
+        let credentials: AccountCredentials =
+            serde_json::from_str(&credentials).map_err(|_| Error::Incomplete { what: "not a directory" })?;
+        let library = instant_acme::Account::builder_with_http(Box::new(signer.http.clone()))
+            .from_credentials(credentials)
+            .await
+            .map_err(Error::from_library)?;
+        Ok(Self { library, signer: Arc::new(signer) })
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Account({})", self.url())
+    }
+}
+
+/// What signed requests of our own need.
+pub(super) struct Signer {
+    http: Http,
+    directory: Directory,
+    key: AccountKey,
+    /// The account's URL; none until it is registered.
+    pub(super) account: Option<String>,
+}
+
+impl Signer {
+    /// Sends a signed request; without a payload, a POST-as-GET.
+    pub(super) async fn post(&self, url: &str, payload: Option<&Value>) -> Result<Response<Bytes>, Error> {
+        again_on_bad_nonce!(async {
+            let nonce = self.nonce().await?;
+            let body = self.key.sign(self.account.as_deref(), &nonce, url, payload);
+            let request = Request::post(url)
+                .header(CONTENT_TYPE, "application/jose+json")
+                .body(Full::from(body))
+                .map_err(|_| Error::NotHttps { url: sanitised(url) })?;
+            self.http.send(request).await
+        })
+    }
+
+    async fn nonce(&self) -> Result<String, Error> {
+        let url = &self.directory.fields.new_nonce;
+        let request = Request::head(url).body(Full::default()).map_err(|_| Error::NotHttps { url: sanitised(url) })?;
+        let answer = self.http.send(request).await?;
+        let nonce = answer.headers().get("Replay-Nonce").and_then(|value| value.to_str().ok());
+        nonce.map(str::to_owned).ok_or(Error::Incomplete { what: "no nonce" })
+    }
+}
+
+fn to_library(identifier: &Identifier) -> instant_acme::Identifier {
+    match identifier {
+        Identifier::Dns(name) => instant_acme::Identifier::Dns(name.clone()),
+        Identifier::Ip(address) => instant_acme::Identifier::Ip(*address),
+    }
+}

@@ -1,0 +1,68 @@
+//! What an authority offers (RFC 8555, section 7.1.1).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::problem::sanitised;
+use super::{Error, Http};
+use crate::model::DirectoryUrl;
+
+/// A directory: the fields that we use, and the whole for instant-acme.
+pub(super) struct Directory {
+    pub(super) fields: Fields,
+    pub(super) whole: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Fields {
+    pub(super) new_nonce: String,
+    pub(super) new_account: String,
+    #[serde(default)]
+    pub(super) meta: Meta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Meta {
+    terms_of_service: Option<String>,
+    #[serde(default)]
+    external_account_required: bool,
+    #[serde(default)]
+    profiles: BTreeMap<String, Value>,
+}
+
+impl Directory {
+    pub(super) async fn fetch(http: &Http, url: &DirectoryUrl) -> Result<Self, Error> {
+        let request = Request::get(url.as_str())
+            .body(Full::<Bytes>::default())
+            .map_err(|_| Error::NotHttps { url: sanitised(url.as_str()) })?;
+        let answer = http.send(request).await?;
+        let incomplete = |_| Error::Incomplete { what: "not a directory" };
+        let whole: Value = serde_json::from_slice(answer.body()).map_err(incomplete)?;
+        Ok(Self { fields: Fields::deserialize(&whole).map_err(incomplete)?, whole })
+    }
+
+    /// Whether a new account may be made under these terms.
+    pub(super) fn check_registration(&self, terms_agreed: bool) -> Result<(), Error> {
+        match &self.fields.meta.terms_of_service {
+            _ if self.fields.meta.external_account_required => Err(Error::ExternalAccountRequired),
+            Some(url) if !terms_agreed => Err(Error::TermsNotAgreed { url: sanitised(url) }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a profile is offered (draft-ietf-acme-profiles, section 3). An authority without profiles would ignore the wish.
+    pub(super) fn check_profile(&self, profile: &str) -> Result<(), Error> {
+        let profiles = &self.fields.meta.profiles;
+        if profiles.contains_key(profile) {
+            return Ok(());
+        }
+        Err(Error::UnknownProfile { profile: profile.to_owned(), offered: profiles.keys().cloned().collect() })
+    }
+}

@@ -1,0 +1,29 @@
+//! Speaks with a certificate authority (RFC 8555): accounts, orders, challenges, certificates.
+//!
+//! instant-acme does the protocol, behind our own types; [`Http`] below it bounds and types every failure, and signed requests
+//! of our own fill the gaps (registering with a key that is saved already, finding an order whose URL was lost).
+//!
+//! The steps are separate, so that the caller journals between them: [`Account::register`], [`Account::new_order`],
+//! [`Order::challenges`], [`Order::ready`], [`Order::await_ready`], [`Order::finalize`], [`Order::certificate`]. After a crash,
+//! [`Account::resume`] continues by the order's URL, and [`Order::status`] says with which step. Nothing is stored here, and
+//! there is no state but the connection; many orders of one account may run concurrently.
+
+mod account;
+mod authorization;
+mod challenge;
+mod csr;
+mod directory;
+mod error;
+mod http;
+mod jws;
+mod lost;
+mod order;
+mod problem;
+
+pub use account::Account;
+pub use challenge::{Challenge, ChallengeKind};
+pub use error::Error;
+pub use http::{Deadlines, Http};
+pub use jws::AccountKey;
+pub use order::{Order, Status};
+pub use problem::{Problem, Subproblem};

@@ -1,0 +1,273 @@
+//! Orders (RFC 8555, section 7.4), step by step.
+//!
+//! ```text
+//! pending --(every name validated)--> ready --finalize--> processing --> valid
+//!    |                                  |                     |
+//!    +----------------------------------+---------------------+-------> invalid
+//! ```
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use instant_acme::{AuthorizationStatus, OrderStatus};
+use jiff::Timestamp;
+use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::trace;
+
+use super::authorization::Authorization;
+use super::http::{again_on_bad_nonce, call, retry_at};
+use super::problem::{Problem, sanitised};
+use super::{Challenge, ChallengeKind, Error, csr};
+use crate::bundle::PrivateKey;
+use crate::model::Identifier;
+
+/// The first pause between two looks at an order; each is half as long again as the one before. `Retry-After` goes before.
+const FIRST_POLL: Duration = Duration::from_millis(250);
+
+/// The longest pause between two looks, where the authority does not ask for a longer one.
+const LONGEST_POLL: Duration = Duration::from_secs(5);
+
+/// How far an order has come (section 7.1.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Names are to be validated.
+    Pending,
+    /// To be finalised.
+    Ready,
+    /// The certificate is being issued.
+    Processing,
+    /// The certificate is there.
+    Valid,
+    /// It failed, and is of no use any more.
+    Invalid,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Processing => "processing",
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+        })
+    }
+}
+
+/// An order. Its status is what the authority said last.
+pub struct Order {
+    library: instant_acme::Order,
+    thumbprint: String,
+    status: Status,
+    identifiers: Vec<Identifier>,
+    expires: Option<Timestamp>,
+    retry_at: Option<Timestamp>,
+}
+
+/// The fields of an order's object that instant-acme drops.
+#[derive(Deserialize)]
+struct Dropped {
+    expires: Option<Timestamp>,
+    identifiers: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    value: String,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Order({}, {})", self.url(), self.status)
+    }
+}
+
+impl Order {
+    pub(super) fn new(library: instant_acme::Order, thumbprint: &str, answer: Option<Response<Bytes>>) -> Self {
+        let mut order = Self {
+            library,
+            thumbprint: thumbprint.to_owned(),
+            status: Status::Pending,
+            identifiers: Vec::new(),
+            expires: None,
+            retry_at: None,
+        };
+        order.observe(answer);
+        order
+    }
+
+    /// The order's URL, by which it can be [resumed](super::Account::resume).
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.library.url()
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The names that the certificate will have.
+    #[must_use]
+    pub fn identifiers(&self) -> &[Identifier] {
+        &self.identifiers
+    }
+
+    /// When the authority forgets it, where it says so.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// The challenges to answer. Names that the authority has validated before need none, so there may be none at all.
+    pub async fn challenges(&mut self, kind: ChallengeKind) -> Result<Vec<Challenge>, Error> {
+        let mut challenges = Vec::new();
+        let mut failures = Vec::new();
+        for authorization in self.authorizations().await? {
+            match authorization.status {
+                AuthorizationStatus::Valid => {}
+                AuthorizationStatus::Pending => challenges.push(authorization.challenge(kind, &self.thumbprint)?),
+                _ => failures.push(authorization.failure()),
+            }
+        }
+        if failures.is_empty() { Ok(challenges) } else { Err(Error::AuthorizationFailed { failures }) }
+    }
+
+    /// Tells the authority that a challenge can be answered now (section 7.5.1). One that was declared ready before is left
+    /// alone.
+    pub async fn ready(&mut self, challenge: &Challenge) -> Result<(), Error> {
+        if challenge.begun {
+            return Ok(());
+        }
+        again_on_bad_nonce!(call(async {
+            let mut authorizations = self.library.authorizations();
+            while let Some(authorization) = authorizations.next().await {
+                let mut authorization = authorization?;
+                if let Some(mut handle) = authorization.challenge(challenge.kind.to_library())
+                    && handle.url == challenge.url
+                {
+                    return match handle.set_ready().await {
+                        // The validation failed at once, which `await_ready` reports by name.
+                        Err(instant_acme::Error::Api(_)) => Ok(()),
+                        other => other,
+                    };
+                }
+            }
+            Err(instant_acme::Error::Str("a challenge is gone"))
+        }))?;
+        trace!(target: "hotcert::step", "acme: challenge ready");
+        Ok(())
+    }
+
+    /// Waits until every name is validated, or one is refused.
+    pub async fn await_ready(&mut self, deadline: Duration) -> Result<(), Error> {
+        self.poll(deadline, |status| status != Status::Pending).await?;
+        if self.status != Status::Invalid {
+            return Ok(());
+        }
+        let failures: Vec<_> = self
+            .authorizations()
+            .await?
+            .iter()
+            .filter(|found| !matches!(found.status, AuthorizationStatus::Valid | AuthorizationStatus::Pending))
+            .map(Authorization::failure)
+            .collect();
+        if failures.is_empty() { Err(self.invalid()) } else { Err(Error::AuthorizationFailed { failures }) }
+    }
+
+    /// Asks for the certificate (section 7.4), with the caller's key, which is journalled. An order that was finalised before,
+    /// as after a crash, is left alone.
+    pub async fn finalize(&mut self, key: &PrivateKey) -> Result<(), Error> {
+        if matches!(self.status, Status::Processing | Status::Valid) {
+            return Ok(());
+        }
+        let csr = csr::request(&self.identifiers, key)?;
+        let (.., answer) = again_on_bad_nonce!(call(self.library.finalize_csr(&csr)))?;
+        self.observe(answer);
+        trace!(target: "hotcert::step", "acme: order finalised");
+        Ok(())
+    }
+
+    /// Waits for the certificate and downloads it: leaf and intermediates in PEM, the authority's default chain.
+    pub async fn certificate(&mut self, deadline: Duration) -> Result<String, Error> {
+        self.poll(deadline, |status| matches!(status, Status::Valid | Status::Invalid)).await?;
+        if self.status == Status::Invalid {
+            return Err(self.invalid());
+        }
+        let (chain, _) = again_on_bad_nonce!(call(self.library.certificate()))?;
+        trace!(target: "hotcert::step", "acme: certificate downloaded");
+        chain.ok_or(Error::Incomplete { what: "a valid order without a certificate" })
+    }
+
+    async fn poll(&mut self, deadline: Duration, done: impl Fn(Status) -> bool) -> Result<(), Error> {
+        let end = Instant::now() + deadline;
+        let mut pause = FIRST_POLL;
+        while !done(self.status) {
+            let asked = self.retry_at.take();
+            let wait = asked.map_or(pause, until);
+            if Instant::now() + wait > end {
+                let url = self.url().to_owned();
+                return Err(Error::OrderSlow { url, status: self.status, after: deadline, retry_at: asked });
+            }
+            tokio::time::sleep(wait).await;
+            pause = (pause + pause / 2).min(LONGEST_POLL);
+            let ((), answer) = again_on_bad_nonce!(call(async { self.library.refresh().await.map(drop) }))?;
+            self.observe(answer);
+        }
+        Ok(())
+    }
+
+    /// Takes over what an answer with the order's object says.
+    fn observe(&mut self, answer: Option<Response<Bytes>>) {
+        self.status = match self.library.state().status {
+            OrderStatus::Pending => Status::Pending,
+            OrderStatus::Ready => Status::Ready,
+            OrderStatus::Processing => Status::Processing,
+            OrderStatus::Valid => Status::Valid,
+            OrderStatus::Invalid => Status::Invalid,
+        };
+        if let Some(answer) = answer {
+            self.retry_at = retry_at(answer.headers(), Timestamp::now());
+            if let Ok(order) = serde_json::from_slice::<Dropped>(answer.body()) {
+                self.expires = order.expires;
+                self.identifiers = order.identifiers.iter().filter_map(|name| name.value.parse().ok()).collect();
+            }
+        }
+    }
+
+    async fn authorizations(&mut self) -> Result<Vec<Authorization>, Error> {
+        let mut all = Vec::new();
+        // One call for each: what a call has fetched is kept, so a refused nonce costs one attempt of one authorization.
+        for index in 0..self.library.state().authorizations.len() {
+            let (found, _) = again_on_bad_nonce!(call(async {
+                let mut authorizations = self.library.authorizations();
+                for _ in 0..index {
+                    authorizations.next().await.transpose()?;
+                }
+                match authorizations.next().await.transpose()? {
+                    Some(found) => Authorization::of(&found),
+                    None => Err(instant_acme::Error::Str("an authorization is gone")),
+                }
+            }))?;
+            all.push(found);
+        }
+        Ok(all)
+    }
+
+    fn invalid(&mut self) -> Error {
+        let reason = self.library.state().error.as_ref().map(|problem| Problem::from_library(problem).to_string());
+        Error::OrderInvalid {
+            url: sanitised(self.url()),
+            reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
+        }
+    }
+}
+
+fn until(instant: Timestamp) -> Duration {
+    Duration::try_from(instant.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
+}

@@ -1,0 +1,191 @@
+//! Problem documents (RFC 7807; RFC 8555, section 6.7) and the taming of text that a server chose.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::model::Identifier;
+
+/// Longest text of a server that we keep, in characters: room for the link by which Let's Encrypt lets a person end a pause,
+/// which contains a signed token.
+const SHOWN: usize = 2000;
+
+/// The prefix of error types (RFC 8555, section 6.7).
+const URN: &str = "urn:ietf:params:acme:error:";
+
+/// A refusal in the authority's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The error type without its prefix, such as `rejectedIdentifier`; `unknown` when there is none.
+    pub kind: String,
+    /// The explanation.
+    pub detail: String,
+    /// What is wrong with each name (RFC 8555, section 6.7.1).
+    pub subproblems: Vec<Subproblem>,
+}
+
+/// What is wrong with one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subproblem {
+    /// The name, where it is told and is one.
+    pub identifier: Option<Identifier>,
+    /// The error type without its prefix.
+    pub kind: String,
+    /// The explanation.
+    pub detail: String,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    r#type: Option<String>,
+    detail: Option<String>,
+    #[serde(default)]
+    subproblems: Vec<SubDocument>,
+}
+
+#[derive(Deserialize)]
+struct SubDocument {
+    r#type: Option<String>,
+    detail: Option<String>,
+    identifier: Option<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    value: String,
+}
+
+impl Problem {
+    /// Reads a problem document; `None` when it is none.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let document: Document = serde_json::from_slice(body).ok()?;
+        if document.r#type.is_none() && document.detail.is_none() {
+            return None;
+        }
+        Some(Self {
+            kind: kind(document.r#type.as_deref()),
+            detail: sanitised(&document.detail.unwrap_or_default()),
+            subproblems: document
+                .subproblems
+                .into_iter()
+                .map(|sub| Subproblem {
+                    identifier: sub.identifier.and_then(|named| named.value.parse().ok()),
+                    kind: kind(sub.r#type.as_deref()),
+                    detail: sanitised(&sub.detail.unwrap_or_default()),
+                })
+                .collect(),
+        })
+    }
+
+    pub(super) fn from_library(problem: &instant_acme::Problem) -> Self {
+        Self {
+            kind: kind(problem.r#type.as_deref()),
+            detail: sanitised(problem.detail.as_deref().unwrap_or_default()),
+            subproblems: problem
+                .subproblems
+                .iter()
+                .map(|sub| Subproblem {
+                    identifier: sub
+                        .identifier
+                        .as_ref()
+                        .and_then(|name| name.authorized(false).to_string().parse().ok()),
+                    kind: kind(sub.r#type.as_deref()),
+                    detail: sanitised(sub.detail.as_deref().unwrap_or_default()),
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether the same request will be refused again, until somebody changes something.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            "badCSR"
+                | "badPublicKey"
+                | "badSignatureAlgorithm"
+                | "invalidContact"
+                | "invalidProfile"
+                | "malformed"
+                | "rejectedIdentifier"
+                | "unsupportedContact"
+                | "unsupportedIdentifier"
+                | "userActionRequired"
+        )
+    }
+
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        Some(match self.kind.as_str() {
+            "rejectedIdentifier" | "unsupportedIdentifier" => {
+                "the authority does not issue for one of the names: take it out, or choose another authority"
+            }
+            "invalidContact" | "unsupportedContact" => "contact is a mail address, such as admin@example.org",
+            "invalidProfile" => "leave profile out, or choose one that the authority offers",
+            "userActionRequired" => "the authority wants something from you: read its message",
+            "caa" => "a CAA record of the domain does not allow this authority",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.detail, self.kind)?;
+        for sub in &self.subproblems {
+            let name = sub.identifier.as_ref().map_or_else(|| "one of the names".to_owned(), Identifier::human);
+            write!(f, "; {name}: {} ({})", sub.detail, sub.kind)?;
+        }
+        Ok(())
+    }
+}
+
+fn kind(urn: Option<&str>) -> String {
+    urn.map_or_else(|| "unknown".to_owned(), |urn| sanitised(urn.strip_prefix(URN).unwrap_or(urn)))
+}
+
+/// A server's text for people and logs: one line, without control characters, of bounded length.
+pub(super) fn sanitised(text: &str) -> String {
+    let mut out: String = text
+        .chars()
+        .map(|letter| if letter.is_whitespace() { ' ' } else { letter })
+        .filter(|letter| is_plain(*letter))
+        .take(SHOWN)
+        .collect();
+    if text.chars().nth(SHOWN).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Neither a control character nor one that reorders or hides text (Unicode, section 23.2: bidirectional controls).
+fn is_plain(letter: char) -> bool {
+    !letter.is_control()
+        && !matches!(letter, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_server_cannot_drive_a_terminal_nor_flood_it() {
+        assert_eq!(sanitised("a\u{1b}[31mb\r\nc\u{202e}d\0"), "a[31mb  cd");
+        assert_eq!(sanitised(&"x".repeat(5000)).chars().count(), SHOWN + 1);
+    }
+
+    #[test]
+    fn subproblems_are_told_by_name() {
+        let body = br#"{"type":"urn:ietf:params:acme:error:malformed","detail":"Some were rejected","status":400,
+            "subproblems":[{"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"No",
+            "identifier":{"type":"dns","value":"a.test"}}]}"#;
+        let problem = Problem::read(body).unwrap();
+        assert_eq!(problem.to_string(), "Some were rejected (malformed); a.test: No (rejectedIdentifier)");
+        assert!(problem.is_final());
+    }
+
+    #[test]
+    fn what_is_no_problem_document_is_not_read_as_one() {
+        for body in ["", "{}", "[]", "<html>", r#"{"status":500}"#] {
+            assert_eq!(Problem::read(body.as_bytes()), None, "{body}");
+        }
+    }
+}
