@@ -7,5 +7,7 @@ pub mod config;
 pub mod haproxy;
 pub mod model;
 pub mod plan;
+pub mod probe;
 pub mod schedule;
+pub mod solver;
 pub mod store;
