@@ -8,6 +8,7 @@ pub mod haproxy;
 pub mod model;
 pub mod plan;
 pub mod probe;
+pub mod reconcile;
 pub mod schedule;
 pub mod solver;
 pub mod store;

@@ -1,0 +1,168 @@
+//! Where a certificate belongs on a node: its slot, its list and its file.
+
+use std::path::{Path, PathBuf};
+
+use super::inventory::Inventory;
+use crate::config::{Certificate, Node};
+use crate::haproxy::ListKind;
+use crate::model::{Invalid, Slot};
+use crate::plan::Attachment;
+
+/// The place of a certificate on a node.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) slot: Slot,
+    pub(crate) attachment: Option<Attachment>,
+    /// The file that `HAProxy` reads at its next start; `None` when it cannot be reached from here.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// A certificate has no place on a node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unplaced {
+    /// The slot's name cannot be used.
+    #[error(transparent)]
+    Slot(#[from] Invalid),
+    /// Several slots could be meant.
+    #[error("HAProxy has several slots that could be meant: {found}")]
+    Ambiguous {
+        /// The slots.
+        found: String,
+    },
+    /// There is no slot for it and no directory to make one in.
+    #[error("HAProxy has no slot for it, and no directory is given in which to make one")]
+    NoDirectory,
+    /// The crt-list is not one that `HAProxy` has.
+    #[error("HAProxy has no crt-list {list}; it has {known}")]
+    UnknownList {
+        /// The list that was asked for.
+        list: String,
+        /// The lists that there are.
+        known: String,
+    },
+    /// Nothing would make a new slot serve.
+    #[error(
+        "HAProxy reads neither {directory} as a certificate directory nor one crt-list to which the slot could be added; it has {known}"
+    )]
+    NoList {
+        /// The directory of the slot.
+        directory: String,
+        /// The lists that there are.
+        known: String,
+    },
+}
+
+impl Unplaced {
+    /// What to do about it, for people.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Slot(_) => "choose another name by --name or --cert-name, or another directory".to_owned(),
+            Self::Ambiguous { .. } | Self::NoDirectory => {
+                "say by --crt-dir (or crt_dir in the configuration) which directory HAProxy reads certificates from"
+                    .to_owned()
+            }
+            Self::UnknownList { .. } => "use the path exactly as HAProxy's `bind` line has it".to_owned(),
+            Self::NoList { directory, .. } => format!(
+                "let the bind line say `ssl crt {directory}/` and reload HAProxy once, or name a crt-list by --attach or crt_list"
+            ),
+        }
+    }
+}
+
+/// Finds the place of a certificate.
+///
+/// The slot is `<crt_dir>/<name>.pem`. Where no directory is configured: a slot of that file name, else the one slot that has
+/// the same names, else a new one in the only directory that `HAProxy` reads.
+pub(crate) fn place(certificate: &Certificate, node: &Node, inventory: &Inventory) -> Result<Place, Unplaced> {
+    let file_name = format!("{}.pem", certificate.name);
+    let configured =
+        node.haproxy_crt_dir.clone().or_else(|| node.crt_dir.as_ref().map(|dir| dir.display().to_string()));
+    let slot = match configured {
+        Some(directory) => slot_in(&directory, &file_name)?,
+        None => find(certificate, &file_name, inventory)?,
+    };
+    let attachment = attachment(certificate, node, inventory, &slot)?;
+    let file = match &node.crt_dir {
+        Some(directory) => Some(directory.join(&file_name)),
+        None => Some(PathBuf::from(slot.as_str()))
+            .filter(|path| path.is_absolute() && path.parent().is_some_and(Path::is_dir)),
+    };
+    Ok(Place { slot, attachment, file })
+}
+
+fn slot_in(directory: &str, file_name: &str) -> Result<Slot, Invalid> {
+    format!("{}/{file_name}", directory.trim_end_matches('/')).parse()
+}
+
+fn find(certificate: &Certificate, file_name: &str, inventory: &Inventory) -> Result<Slot, Unplaced> {
+    let one_of = |candidates: Vec<&Slot>| match candidates.as_slice() {
+        [] => Ok(None),
+        [slot] => Ok(Some((*slot).clone())),
+        several => Err(Unplaced::Ambiguous { found: join(several.iter()) }),
+    };
+    if let Some(slot) = one_of(inventory.loaded.keys().filter(|slot| slot.file_name() == file_name).collect())? {
+        return Ok(slot);
+    }
+    let same_names = inventory.loaded.iter().filter(|(_, loaded)| {
+        loaded.leaf.as_ref().is_some_and(|leaf| {
+            leaf.names.len() == certificate.domains.len()
+                && certificate.domains.iter().all(|domain| leaf.names.contains(domain))
+        })
+    });
+    if let Some(slot) = one_of(same_names.map(|(slot, _)| slot).collect())? {
+        return Ok(slot);
+    }
+    let directories: Vec<_> =
+        inventory.lists.iter().filter(|(_, entries)| entries.kind == ListKind::Directory).collect();
+    match directories.as_slice() {
+        [(directory, _)] => Ok(slot_in(directory.as_str(), file_name)?),
+        _ => Err(Unplaced::NoDirectory),
+    }
+}
+
+fn attachment(
+    certificate: &Certificate,
+    node: &Node,
+    inventory: &Inventory,
+    slot: &Slot,
+) -> Result<Option<Attachment>, Unplaced> {
+    let to = |list: &str, directory: bool| Attachment {
+        list: list.to_owned(),
+        directory,
+        options: certificate.options.clone(),
+        filters: certificate.filters.clone(),
+    };
+    let known = || match inventory.lists.len() {
+        0 => "none".to_owned(),
+        _ => join(inventory.lists.keys()),
+    };
+    if let Some(list) = certificate.crt_list.as_ref().or(node.crt_list.as_ref()) {
+        return match inventory.list(list) {
+            Some((name, seen)) => Ok(Some(to(name.as_str(), seen.kind == ListKind::Directory))),
+            None => Err(Unplaced::UnknownList { list: list.clone(), known: known() }),
+        };
+    }
+    let directory = slot.as_str().rsplit_once('/').map_or("", |(directory, _)| directory);
+    if let Some((name, _)) = inventory.list(directory) {
+        return Ok(Some(to(name.as_str(), true)));
+    }
+    let mut holding =
+        inventory.lists.iter().filter(|(_, seen)| seen.entries.iter().any(|entry| entry.name.slot() == Some(slot)));
+    if let Some((list, seen)) = holding.next() {
+        return Ok(Some(to(list.as_str(), seen.kind == ListKind::Directory)));
+    }
+    if inventory.is_used(slot) {
+        return Ok(None);
+    }
+    let files: Vec<&Slot> =
+        inventory.lists.iter().filter(|(_, seen)| seen.kind != ListKind::Directory).map(|(list, _)| list).collect();
+    match files.as_slice() {
+        [list] => Ok(Some(to(list.as_str(), false))),
+        _ => Err(Unplaced::NoList { directory: directory.to_owned(), known: known() }),
+    }
+}
+
+fn join(names: impl Iterator<Item = impl ToString>) -> String {
+    names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}

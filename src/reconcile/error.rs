@@ -1,0 +1,178 @@
+//! What can go wrong in a round.
+
+use std::time::Duration;
+
+use super::Scope;
+use super::desire::Unplaced;
+use crate::config::{Config, Node};
+use crate::haproxy::{self, TooLarge};
+use crate::model::{CertName, Invalid, NodeName};
+use crate::schedule::Retry;
+use crate::store;
+
+/// A round, or a part of it, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A node does not answer, or refuses.
+    #[error("node {node}: {}", about(.source))]
+    Node {
+        /// Which node.
+        node: NodeName,
+        /// Why.
+        #[source]
+        source: haproxy::Error,
+    },
+    /// Another process of ours is at work.
+    #[error("node {node}: another hotcert has been changing it for {} s", .waited.as_secs())]
+    Busy {
+        /// Which node.
+        node: NodeName,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Another program has a transaction open.
+    #[error("node {node}: another program has a certificate transaction open on {slot}, for more than {} s", .waited.as_secs())]
+    ForeignTransaction {
+        /// Which node.
+        node: NodeName,
+        /// The slot that it is about.
+        slot: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// A certificate has no place on a node.
+    #[error("certificate {certificate} has no place on node {node}: {why}")]
+    Unplaced {
+        /// Which certificate.
+        certificate: CertName,
+        /// Which node.
+        node: NodeName,
+        /// Why not.
+        why: Unplaced,
+    },
+    /// A list, an option or a filter cannot be written in a command.
+    #[error("node {node}: the certificate cannot be attached")]
+    Unattachable {
+        /// Which node.
+        node: NodeName,
+        /// Which word, and why.
+        #[source]
+        source: Invalid,
+    },
+    /// A certificate is larger than a node can take.
+    #[error("certificate {certificate} is too large for node {node}: {limit}")]
+    TooLarge {
+        /// Which certificate.
+        certificate: CertName,
+        /// Which node.
+        node: NodeName,
+        /// Its size, the limit and the setting.
+        limit: TooLarge,
+    },
+    /// The node was restarted or reloaded meanwhile, so what was loaded may be lost.
+    #[error("node {node} was restarted while it was being changed")]
+    Restarted {
+        /// Which node.
+        node: NodeName,
+    },
+    /// Clients are shown something else than what was loaded.
+    #[error("node {node}: a client that asks {address} for {name} is shown {found}, not {expected}")]
+    NotServed {
+        /// Which node.
+        node: NodeName,
+        /// Where was asked.
+        address: String,
+        /// For which name.
+        name: String,
+        /// What came.
+        found: String,
+        /// What should have come.
+        expected: String,
+    },
+    /// Something on disk.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A round went on after something failed for one certificate or one node.
+#[derive(Debug)]
+pub struct Failure {
+    /// The certificate that it is about.
+    pub certificate: Option<CertName>,
+    /// The node on which it happened.
+    pub node: Option<NodeName>,
+    /// What happened.
+    pub error: Error,
+}
+
+impl Failure {
+    /// Whether somebody who asked for these certificates wants to hear of it.
+    pub(super) fn concerns(&self, scope: Scope<'_>, config: &Config) -> bool {
+        let Some(scope) = scope else { return true };
+        let serves = |node: &NodeName| {
+            let certificates = scope.iter().filter_map(|name| config.certificates.get(name));
+            certificates.into_iter().any(|certificate| config.nodes_of(certificate).any(|of| of.name == *node))
+        };
+        match (&self.certificate, &self.node) {
+            (Some(certificate), _) => scope.contains(certificate),
+            (None, Some(node)) => serves(node),
+            (None, None) => true,
+        }
+    }
+
+    pub(super) fn of(certificate: &CertName, node: Option<&NodeName>, error: Error) -> Self {
+        Self { certificate: Some(certificate.clone()), node: node.cloned(), error }
+    }
+}
+
+impl Error {
+    pub(super) fn node(node: &Node, source: haproxy::Error) -> Self {
+        Self::Node { node: node.name.clone(), source }
+    }
+
+    /// When it is worth trying again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Node { source, .. } => source.retry(),
+            Self::Busy { .. } | Self::ForeignTransaction { .. } | Self::Restarted { .. } => Retry::Backoff,
+            Self::Store(source) => source.retry(),
+            Self::Unplaced { .. } | Self::Unattachable { .. } | Self::TooLarge { .. } | Self::NotServed { .. } => {
+                Retry::Never
+            }
+        }
+    }
+
+    /// What to do about it, for people.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Node { source, .. } => source.hint(),
+            Self::Busy { .. } => Some("see what it is waiting for by `hotcert status`".to_owned()),
+            Self::ForeignTransaction { slot, .. } => Some(format!(
+                "find the program that opened it; if it is gone, end it by `abort ssl cert {slot}` on HAProxy's socket"
+            )),
+            Self::Unplaced { why, .. } => Some(why.hint()),
+            Self::TooLarge { limit, .. } => Some(limit.hint()),
+            Self::Unattachable { .. } => Some("correct crt_list, options or filters".to_owned()),
+            Self::Restarted { .. } => Some("run `hotcert sync` once it is up".to_owned()),
+            Self::NotServed { name, .. } if name.parse::<std::net::IpAddr>().is_ok() => Some(
+                "a client that connects to an address names none, so HAProxy shows it the first certificate of the bind line, and with strict-sni none: name this one there first"
+                    .to_owned(),
+            ),
+            Self::NotServed { .. } => Some(
+                "look for another bind line or another HAProxy on that address, for a filter of the crt-list entry, or for another certificate with that name"
+                    .to_owned(),
+            ),
+            Self::Store(source) => source.hint(),
+        }
+    }
+}
+
+/// The source is printed as the cause; here only its kind is named, so that one line tells enough.
+fn about(source: &haproxy::Error) -> &'static str {
+    match source.retry() {
+        Retry::Never => "HAProxy cannot be used",
+        _ => "HAProxy cannot be reached or used now",
+    }
+}

@@ -1,0 +1,266 @@
+//! Loading one certificate: staged on every node before it is committed on any.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::observe::View;
+use super::{Error, Failure, Reconciler};
+use crate::bundle::Bundle;
+use crate::config::Node;
+use crate::haproxy::{Failed, Filter, Options, Session, Staged};
+use crate::model::{CertName, NodeName, Slot};
+use crate::plan::{Attachment, Contents, Step};
+use crate::store::{NodeLock, Staging, crt_list, publish};
+
+/// What has to be done for one certificate on one node.
+#[derive(Default)]
+struct Work {
+    create: bool,
+    replace: bool,
+    publish: bool,
+    attach: Option<Entry>,
+}
+
+/// The entry that makes a slot serve, and where it is missing.
+struct Entry {
+    to: Attachment,
+    in_memory: bool,
+    in_file: bool,
+}
+
+/// Sessions of the nodes that still answer, and the locks under which they are used.
+pub(super) struct Nodes<'a> {
+    pub(super) views: &'a BTreeMap<NodeName, View>,
+    pub(super) sessions: BTreeMap<NodeName, Session>,
+    pub(super) locks: &'a BTreeMap<NodeName, NodeLock>,
+}
+
+impl Reconciler<'_> {
+    /// Brings one certificate to every node that lacks it.
+    pub(super) async fn load(&self, certificate: &CertName, bundle: &Bundle, nodes: &mut Nodes<'_>) -> Vec<Failure> {
+        let works: BTreeMap<NodeName, Work> = nodes
+            .sessions
+            .keys()
+            .map(|name| (name.clone(), work(&nodes.views[name], certificate)))
+            .filter(|(_, work)| work.create || work.replace || work.publish || work.attach.is_some())
+            .collect();
+        for name in works.keys() {
+            let view = &nodes.views[name];
+            if let Err(limit) = view.info.fits(&view.desired.certificates[certificate].slot, bundle) {
+                let error = Error::TooLarge { certificate: certificate.clone(), node: name.clone(), limit };
+                return vec![Failure::of(certificate, Some(name), error)];
+            }
+        }
+        // A full disk or a missing right shows here, before HAProxy has heard of anything.
+        let mut files = Vec::new();
+        for name in works.iter().filter(|(_, work)| work.publish).map(|(name, _)| name) {
+            match prepare(&nodes.views[name], certificate, bundle) {
+                Ok(prepared) => files.extend(prepared),
+                Err(error) => return vec![Failure::of(certificate, Some(name), error)],
+            }
+        }
+
+        let staged = match self.stage_all(certificate, bundle, &works, nodes).await {
+            Ok(staged) => staged,
+            Err(failure) => return vec![failure],
+        };
+        // Only what HAProxy has accepted is published, so that a reload never fails on our file.
+        if let Err(error) = files.into_iter().try_for_each(publish::Prepared::publish) {
+            self.undo(certificate, nodes, staged, &works).await;
+            return vec![Failure::of(certificate, None, error.into())];
+        }
+        let mut failures = self.commit_all(certificate, staged, nodes).await;
+        for (name, work) in works {
+            if let Some(entry) = work.attach
+                && !failures.iter().any(|failure| failure.node.as_ref() == Some(&name))
+                && let Some(session) = nodes.sessions.get_mut(&name)
+            {
+                let view = &nodes.views[&name];
+                let slot = &view.desired.certificates[certificate].slot;
+                if let Err(error) = attach(session, &view.node, slot, &entry).await {
+                    failures.push(Failure::of(certificate, Some(&name), error));
+                }
+            }
+        }
+        failures
+    }
+
+    /// Stages on every node; one refusal, and nothing is changed anywhere.
+    async fn stage_all(
+        &self,
+        certificate: &CertName,
+        bundle: &Bundle,
+        works: &BTreeMap<NodeName, Work>,
+        nodes: &mut Nodes<'_>,
+    ) -> Result<BTreeMap<NodeName, Staged>, Failure> {
+        let mut staged = BTreeMap::new();
+        for (name, work) in works.iter().filter(|(_, work)| work.replace) {
+            let slot = nodes.views[name].desired.certificates[certificate].slot.clone();
+            match self.stage(nodes, name, &slot, bundle, work.create).await {
+                Ok(transaction) => _ = staged.insert(name.clone(), transaction),
+                Err(error) => {
+                    self.undo(certificate, nodes, staged, works).await;
+                    return Err(Failure::of(certificate, Some(name), error));
+                }
+            }
+        }
+        Ok(staged)
+    }
+
+    /// Commits on every node. One that fails here is brought round by a later round; the others keep the new certificate.
+    async fn commit_all(
+        &self,
+        certificate: &CertName,
+        staged: BTreeMap<NodeName, Staged>,
+        nodes: &mut Nodes<'_>,
+    ) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for (name, transaction) in staged {
+            tracing::info!(node = %name, slot = %transaction.slot(), %certificate, "loading the certificate");
+            if let Err(error) = self.commit(nodes, &name, transaction).await {
+                failures.push(Failure::of(certificate, Some(&name), error));
+            }
+        }
+        failures
+    }
+
+    /// Ends the transaction on one node, and the note that it is ours.
+    async fn commit(&self, nodes: &mut Nodes<'_>, name: &NodeName, transaction: Staged) -> Result<(), Error> {
+        match transaction.commit().await {
+            Ok(session) => {
+                nodes.sessions.insert(name.clone(), session);
+                Ok(self.store.clear_staging(&nodes.locks[name])?)
+            }
+            Err(failed) => {
+                let Failed { error, session } = *failed;
+                nodes.sessions.extend(session.map(|session| (name.clone(), session)));
+                Err(Error::node(&nodes.views[name].node, error))
+            }
+        }
+    }
+
+    /// Opens the transaction on one node, having noted that it is ours.
+    async fn stage(
+        &self,
+        nodes: &mut Nodes<'_>,
+        name: &NodeName,
+        slot: &Slot,
+        bundle: &Bundle,
+        create: bool,
+    ) -> Result<Staged, Error> {
+        let node = &nodes.views[name].node;
+        let Some(mut session) = nodes.sessions.remove(name) else {
+            return Err(Error::Restarted { node: name.clone() });
+        };
+        if create {
+            session.create(slot).await.map_err(|error| Error::node(node, error))?;
+        }
+        let staging = Staging {
+            haproxy_pid: session.info().pid,
+            since: self.clock.now(),
+            slots: BTreeMap::from([(slot.clone(), bundle.facts().sha1)]),
+        };
+        self.store.note_staging(&nodes.locks[name], &staging)?;
+        session.stage(slot, bundle).await.map_err(|failed| {
+            let Failed { error, session } = *failed;
+            nodes.sessions.extend(session.map(|session| (name.clone(), session)));
+            Error::node(node, error)
+        })
+    }
+
+    /// Takes back what was begun for a certificate that cannot be loaded everywhere: transactions, and slots that were made for it.
+    async fn undo(
+        &self,
+        certificate: &CertName,
+        nodes: &mut Nodes<'_>,
+        staged: BTreeMap<NodeName, Staged>,
+        works: &BTreeMap<NodeName, Work>,
+    ) {
+        for (name, transaction) in staged {
+            match transaction.abort().await {
+                Ok(session) => {
+                    nodes.sessions.insert(name.clone(), session);
+                    if let Err(error) = self.store.clear_staging(&nodes.locks[&name]) {
+                        tracing::warn!(node = %name, %error, "the note of what was being loaded remains");
+                    }
+                }
+                // The note on disk tells the next round that the transaction is ours.
+                Err(failed) => {
+                    tracing::warn!(node = %name, error = %failed.error, "our transaction could not be aborted");
+                }
+            }
+        }
+        for name in works.iter().filter(|(_, work)| work.create).map(|(name, _)| name) {
+            let slot = &nodes.views[name].desired.certificates[certificate].slot;
+            // Where the slot was not made yet, or HAProxy went away, there is nothing to delete.
+            if let Some(session) = nodes.sessions.get_mut(name)
+                && let Err(error) = session.delete(slot).await
+            {
+                tracing::debug!(node = %name, %slot, %error, "the new slot was not deleted");
+            }
+        }
+    }
+
+    /// Loads a foreign slot again with what it holds, so that it gives way.
+    pub(super) async fn reload_foreign(
+        &self,
+        slot: &Slot,
+        bundle: &Bundle,
+        nodes: &mut Nodes<'_>,
+        name: &NodeName,
+    ) -> Result<(), Error> {
+        if !nodes.sessions.contains_key(name) {
+            return Ok(());
+        }
+        tracing::info!(node = %name, %slot, "loading a certificate again unchanged, so that it gives way");
+        let staged = self.stage(nodes, name, slot, bundle, false).await?;
+        self.commit(nodes, name, staged).await
+    }
+}
+
+fn work(view: &View, certificate: &CertName) -> Work {
+    let mut work = Work::default();
+    for step in &view.plan.steps {
+        match step {
+            Step::Create { certificate: name, .. } if name == certificate => work.create = true,
+            Step::Replace { with: Contents::Generation(name), .. } if name == certificate => work.replace = true,
+            Step::Publish { certificate: name } if name == certificate => work.publish = true,
+            Step::Attach { certificate: name, to, in_memory, in_file, .. } if name == certificate => {
+                work.attach = Some(Entry { to: to.clone(), in_memory: *in_memory, in_file: *in_file });
+            }
+            _ => {}
+        }
+    }
+    work
+}
+
+fn prepare(view: &View, certificate: &CertName, bundle: &Bundle) -> Result<Option<publish::Prepared>, Error> {
+    let file = view.places[certificate].file.as_deref();
+    let Some((directory, file_name)) = file.and_then(|file| Some((file.parent()?, file.file_name()?.to_str()?))) else {
+        return Ok(None);
+    };
+    publish::check_directory(directory)?;
+    publish::sweep(directory)?;
+    Ok(publish::prepare(directory, file_name, &bundle.combined_pem(), &ownership(&view.node))?)
+}
+
+pub(super) fn ownership(node: &Node) -> publish::Ownership {
+    publish::Ownership { mode: node.mode, owner: node.owner.clone(), group: node.group.clone() }
+}
+
+async fn attach(session: &mut Session, node: &Node, slot: &Slot, entry: &Entry) -> Result<(), Error> {
+    let Entry { to, in_memory, in_file } = entry;
+    if *in_memory {
+        tracing::info!(node = %node.name, %slot, list = to.list, "attaching the certificate");
+        let invalid = |error| Error::Unattachable { node: node.name.clone(), source: error };
+        let list: Slot = to.list.parse().map_err(invalid)?;
+        let options: Option<Options> = to.options.as_deref().map(str::parse).transpose().map_err(invalid)?;
+        let filters =
+            to.filters.iter().map(|filter| filter.parse()).collect::<Result<Vec<Filter>, _>>().map_err(invalid)?;
+        session.attach(&list, slot, options.as_ref(), &filters).await.map_err(|error| Error::node(node, error))?;
+    }
+    if *in_file {
+        crt_list::add_entry(Path::new(&to.list), slot, to.options.as_deref(), &to.filters)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! Making what nodes serve equal to what is stored: observe, plan, apply, verify.
+//!
+//! Owns the loop, and is the sole writer to `HAProxy` and to published files. Whatever happened before, a round looks afresh,
+//! lets [`plan`](crate::plan) say what to do, does it, and looks again on new connections; it is done when there is nothing
+//! left to do. So a crash of hotcert or a restart of `HAProxy` needs no code of its own, and a second round changes nothing.
+//!
+//! A round holds the lock of every node that it may change, so that rounds of several processes do not meet in `HAProxy`'s
+//! one transaction.
+
+mod apply;
+mod desire;
+mod error;
+mod inventory;
+mod load;
+mod observe;
+mod report;
+mod tell;
+mod tokens;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+pub use error::{Error, Failure};
+pub use observe::View;
+pub use report::{CertState, CertificateReport, NodeReport, NodeState, Report, ServedBy, Verified};
+pub use tokens::{Keeper, TokenError};
+
+use crate::bundle::{Bundle, Rival};
+use desire::Place;
+use inventory::Inventory;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::haproxy::{self, Connect, Session};
+use crate::model::{CertName, NodeName};
+use crate::schedule::Retry;
+use crate::store::{Generation, Meta, NodeLock, Source, Store, publish};
+
+/// How long a round waits for another process of ours to finish with a node. A round takes seconds at most.
+const LOCK_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a round waits for another program to end its transaction. Between its `set` and `commit` lie milliseconds; one
+/// that is open for longer was forgotten, and only its owner can tell what it was for.
+const FOREIGN_DEADLINE: Duration = Duration::from_secs(10);
+/// How often it looks whether it may go on.
+const POLL: Duration = Duration::from_millis(100);
+/// How often a round starts again because a node was restarted in its middle, or because something else changed it.
+const ATTEMPTS: usize = 3;
+
+/// Makes nodes serve what is stored.
+pub struct Reconciler<'a> {
+    /// What is configured.
+    pub config: &'a Config,
+    /// What is stored.
+    pub store: &'a Store,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+    /// How nodes are reached.
+    pub connect: &'a dyn Connect,
+}
+
+/// The certificates that somebody wants to hear of. A round is always about all, for they may compete for names.
+pub type Scope<'a> = Option<&'a BTreeSet<CertName>>;
+
+/// Everything that was read from disk for a round.
+pub(crate) struct Stored {
+    generations: BTreeMap<CertName, Generation>,
+    failures: Vec<Failure>,
+}
+
+/// Everything that was seen of the nodes.
+#[derive(Default)]
+pub(crate) struct Seen {
+    views: BTreeMap<NodeName, View>,
+    unreachable: BTreeMap<NodeName, haproxy::Error>,
+}
+
+impl Reconciler<'_> {
+    /// Looks at every node and plans for it; changes nothing.
+    pub async fn views(&self) -> (BTreeMap<NodeName, View>, BTreeMap<NodeName, haproxy::Error>) {
+        let stored = self.read_store();
+        let (seen, _) = self.look(&stored).await;
+        (seen.views, seen.unreachable)
+    }
+
+    /// Looks at every node and plans for it as if a certificate had this bundle as its current generation; changes nothing.
+    pub async fn preview(&self, name: &CertName, bundle: &Bundle) -> Result<BTreeMap<NodeName, View>, Error> {
+        let meta = Meta { source: Source::Push, issuer: None, created: self.clock.now() };
+        let generation = Generation { number: 0, bundle: bundle.clone(), meta };
+        let mut stored = self.read_store();
+        stored.generations.insert(name.clone(), generation);
+        let (seen, _) = self.look(&stored).await;
+        for view in seen.views.values() {
+            if let Some(why) = view.unplaced.get(name) {
+                let (node, why) = (view.node.name.clone(), why.clone());
+                return Err(Error::Unplaced { certificate: name.clone(), node, why });
+            }
+            let Some(want) = view.desired.certificates.get(name) else { continue };
+            if let Err(limit) = view.info.fits(&want.slot, bundle) {
+                return Err(Error::TooLarge { certificate: name.clone(), node: view.node.name.clone(), limit });
+            }
+            if want.publish
+                && let Some(directory) = view.places[name].file.as_deref().and_then(Path::parent)
+            {
+                publish::check_directory(directory)?;
+            }
+        }
+        one_is_reachable(seen.views, seen.unreachable)
+    }
+
+    /// Looks at everything and says how it stands; changes nothing.
+    pub async fn report(&self, scope: Scope<'_>) -> Report {
+        let stored = self.read_store();
+        let (seen, _) = self.look(&stored).await;
+        let handshakes = self.handshakes(scope, &stored, &seen).await;
+        self.tell(scope, stored, seen, handshakes)
+    }
+
+    /// One round: makes the nodes serve what is stored, and proves it.
+    pub async fn round(&self, scope: Scope<'_>) -> Result<Report, Error> {
+        let locks = self.lock_nodes().await?;
+        let mut failures = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            let stored = self.read_store();
+            let (seen, sessions) = self.look_without_foreign_transactions(&stored).await?;
+            let idle = seen.views.values().all(|view| view.plan.steps.is_empty());
+            if idle && attempt > 1 {
+                break;
+            }
+            failures = self.apply(&stored, &seen, sessions, &locks).await;
+            // Locked by a commit that is going on: that passes at once.
+            let passes = failures.iter().all(|failure| failure.error.retry() == Retry::Now);
+            if idle || !passes {
+                break;
+            }
+            tracing::debug!(attempt, "round applied");
+            if !failures.is_empty() {
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        drop(locks);
+
+        let stored = self.read_store();
+        let (seen, _) = self.look(&stored).await;
+        let handshakes = self.prove(scope, &stored, &seen).await;
+        let mut report = self.tell(scope, stored, seen, handshakes);
+        let (concerned, others): (Vec<_>, Vec<_>) =
+            failures.into_iter().partition(|failure| failure.concerns(scope, self.config));
+        for failure in others {
+            tracing::warn!(certificate = ?failure.certificate, error = %failure.error, "another certificate needs a look");
+        }
+        report.failures.splice(0..0, concerned);
+        Ok(report)
+    }
+
+    /// What the nodes serve now in the slot that a certificate would get: what a new one is measured against. Fails where no node
+    /// can be reached, or the certificate could not be loaded or published.
+    pub async fn rivals(&self, name: &CertName) -> Result<Vec<Rival>, Error> {
+        let Some(certificate) = self.config.certificates.get(name) else { return Ok(Vec::new()) };
+        let mut rivals = BTreeMap::new();
+        let mut unreachable = BTreeMap::new();
+        for node in self.config.nodes_of(certificate) {
+            // Before HAProxy is asked, which cannot say what is wrong with it.
+            if let Some(directory) = node.crt_dir.as_ref().filter(|_| certificate.publish) {
+                publish::check_directory(directory)?;
+            }
+            let look = async {
+                let mut session = Session::open(self.connect, &node.socket).await?;
+                Inventory::take(&mut session).await
+            };
+            let inventory = match look.await {
+                Ok(inventory) => inventory,
+                Err(error) => {
+                    unreachable.insert(node.name.clone(), error);
+                    continue;
+                }
+            };
+            let Place { slot, file, .. } = desire::place(certificate, node, &inventory)
+                .map_err(|why| Error::Unplaced { certificate: name.clone(), node: node.name.clone(), why })?;
+            if certificate.publish
+                && let Some(directory) = file.as_deref().and_then(Path::parent)
+            {
+                publish::check_directory(directory)?;
+            }
+            rivals.insert(node.name.clone(), inventory.rival(&slot, node));
+        }
+        Ok(one_is_reachable(rivals, unreachable)?.into_values().flatten().collect())
+    }
+
+    /// Reads the current generation of every certificate.
+    fn read_store(&self) -> Stored {
+        let mut stored = Stored { generations: BTreeMap::new(), failures: Vec::new() };
+        for name in self.config.certificates.keys() {
+            match self.store.current(name) {
+                Ok(Some(generation)) => {
+                    stored.generations.insert(name.clone(), generation);
+                }
+                Ok(None) => {}
+                Err(error) => stored.failures.push(Failure::of(name, None, Error::Store(error))),
+            }
+        }
+        stored
+    }
+
+    /// Looks at every node, on a fresh connection to each.
+    async fn look(&self, stored: &Stored) -> (Seen, BTreeMap<NodeName, Session>) {
+        let mut seen = Seen::default();
+        let mut sessions = BTreeMap::new();
+        let looks = self.config.nodes.values().map(|node| async move {
+            let look = async {
+                let mut session = Session::open(self.connect, &node.socket).await?;
+                let view = self.observe(&mut session, node, stored).await?;
+                Ok::<_, haproxy::Error>((view, session))
+            };
+            (node, look.await)
+        });
+        for (node, look) in futures_util::future::join_all(looks).await {
+            match look {
+                Ok((view, session)) => {
+                    seen.views.insert(node.name.clone(), view);
+                    sessions.insert(node.name.clone(), session);
+                }
+                Err(error) => {
+                    tracing::debug!(node = %node.name, %error, "node cannot be looked at");
+                    seen.unreachable.insert(node.name.clone(), error);
+                }
+            }
+        }
+        (seen, sessions)
+    }
+
+    /// The same, after waiting until no other program has a transaction open on a node that has to be changed.
+    async fn look_without_foreign_transactions(
+        &self,
+        stored: &Stored,
+    ) -> Result<(Seen, BTreeMap<NodeName, Session>), Error> {
+        let deadline = tokio::time::Instant::now() + FOREIGN_DEADLINE;
+        let mut told = false;
+        loop {
+            let (seen, sessions) = self.look(stored).await;
+            let in_the_way = seen.views.values().find_map(|view| {
+                let slot = view.foreign_transaction.clone().filter(|_| !view.plan.steps.is_empty())?;
+                Some((view.node.name.clone(), slot))
+            });
+            let Some((node, slot)) = in_the_way else { return Ok((seen, sessions)) };
+            drop(sessions);
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Error::ForeignTransaction { node, slot, waited: FOREIGN_DEADLINE });
+            }
+            if !told {
+                tracing::warn!(%node, %slot, seconds = FOREIGN_DEADLINE.as_secs(),
+                    "another program has a certificate transaction open; waiting for it to end");
+                told = true;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Locks every node, in one order, so that two processes cannot block each other.
+    async fn lock_nodes(&self) -> Result<BTreeMap<NodeName, NodeLock>, Error> {
+        let mut nodes: Vec<_> = self.config.nodes.values().collect();
+        nodes.sort_by(|a, b| a.socket.cmp(&b.socket));
+        let deadline = tokio::time::Instant::now() + LOCK_DEADLINE;
+        let mut locks = BTreeMap::new();
+        for node in nodes {
+            loop {
+                if let Some(lock) = self.store.try_lock_node(&node.socket.to_string()).map_err(Error::Store)? {
+                    locks.insert(node.name.clone(), lock);
+                    break;
+                }
+                if tokio::time::Instant::now() >= deadline {
+                    return Err(Error::Busy { node: node.name.clone(), waited: LOCK_DEADLINE });
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(locks)
+    }
+}
+
+/// With some nodes out of reach the others are served; without any there is nothing to measure against.
+fn one_is_reachable<T>(
+    reached: BTreeMap<NodeName, T>,
+    unreachable: BTreeMap<NodeName, haproxy::Error>,
+) -> Result<BTreeMap<NodeName, T>, Error> {
+    match unreachable.into_iter().next() {
+        Some((node, source)) if reached.is_empty() => Err(Error::Node { node, source }),
+        Some((node, error)) => {
+            tracing::warn!(%node, %error, "the node cannot be reached; the others go on");
+            Ok(reached)
+        }
+        None => Ok(reached),
+    }
+}

@@ -1,0 +1,212 @@
+//! What a node serves now, beside what it should serve.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::desire::{self, Place, Unplaced};
+use super::inventory::Inventory;
+use super::{Reconciler, Stored, verify};
+use crate::bundle::Bundle;
+use crate::config::Node;
+use crate::haproxy::{Error, Info, Loaded, Session, Status};
+use crate::model::{CertName, Identifier, Serial, Sha1, Slot};
+use crate::plan::{self, Actual, Desired, Held, Plan, Want};
+use crate::store::{crt_list, publish};
+
+/// One node as it was seen, and what follows from that.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its configuration.
+    pub node: Node,
+    /// Who answered.
+    pub info: Info,
+    /// What it should serve.
+    pub desired: Desired,
+    /// What it serves.
+    pub actual: Actual,
+    /// The steps between.
+    pub plan: Plan,
+    /// The slot of an open transaction that is not ours.
+    pub foreign_transaction: Option<String>,
+    /// Certificates that have no place on it.
+    pub unplaced: BTreeMap<CertName, Unplaced>,
+    pub(crate) places: BTreeMap<CertName, Place>,
+    pub(crate) serials: BTreeMap<Slot, Serial>,
+}
+
+impl Reconciler<'_> {
+    /// Looks at one node.
+    pub(super) async fn observe(&self, session: &mut Session, node: &Node, stored: &Stored) -> Result<View, Error> {
+        let inventory = Inventory::take(session).await?;
+        let now = self.clock.now();
+        let mut view = View {
+            node: node.clone(),
+            info: session.info().clone(),
+            desired: Desired::default(),
+            actual: Actual { attached: inventory.attached(), ..Actual::default() },
+            plan: Plan::default(),
+            foreign_transaction: None,
+            unplaced: BTreeMap::new(),
+            places: BTreeMap::new(),
+            serials: BTreeMap::new(),
+        };
+        self.desire(&mut view, &inventory, stored, now);
+        self.look_at_open_transaction(&mut view, session, &inventory).await?;
+
+        for (slot, loaded) in &inventory.loaded {
+            let want = view.desired.certificates.values().find(|want| want.slot == *slot);
+            view.serials.extend(loaded.leaf.as_ref().map(|leaf| (slot.clone(), leaf.serial.clone())));
+            view.actual.slots.insert(slot.clone(), held(slot, loaded, want, &inventory, now));
+        }
+        let contested: BTreeSet<Identifier> = view.desired.certificates.values().flat_map(Want::answers).collect();
+        let ours: BTreeSet<_> = view.desired.certificates.values().map(|want| want.slot.clone()).collect();
+        for (slot, held) in &mut view.actual.slots {
+            if let Some(held) = held
+                && !ours.contains(slot)
+                && !held.names.is_disjoint(&contested)
+            {
+                held.reloadable = own_file(slot).is_some_and(|bundle| bundle.facts().sha1 == held.sha1);
+            }
+        }
+        view.actual.shown = self.shown(&view, &inventory).await;
+        view.plan = plan::plan(&view.desired, &view.actual);
+        Ok(view)
+    }
+
+    /// Fills in what the node should serve, and what of it stands in files already.
+    fn desire(&self, view: &mut View, inventory: &Inventory, stored: &Stored, now: Timestamp) {
+        for (name, generation) in &stored.generations {
+            let certificate = &self.config.certificates[name];
+            if !certificate.nodes.is_empty() && !certificate.nodes.contains(&view.node.name) {
+                continue;
+            }
+            let place = match desire::place(certificate, &view.node, inventory) {
+                Ok(place) => place,
+                Err(why) => {
+                    view.unplaced.insert(name.clone(), why);
+                    continue;
+                }
+            };
+            let facts = generation.bundle.facts().clone();
+            let publish = certificate.publish && place.file.is_some();
+            if let Some(file) = &place.file
+                && publish::published(file)
+                    .ok()
+                    .flatten()
+                    .is_some_and(|bytes| bytes.as_slice() == generation.bundle.combined_pem().as_bytes())
+            {
+                view.actual.published.insert(name.clone());
+            }
+            if place.attachment.as_ref().is_none_or(|to| stands_in_file(&to.list, &place.slot)) {
+                view.actual.listed.insert(name.clone());
+            }
+            view.desired.certificates.insert(
+                name.clone(),
+                Want {
+                    slot: place.slot.clone(),
+                    expired: facts.not_after <= now,
+                    facts,
+                    attachment: place.attachment.clone(),
+                    publish,
+                },
+            );
+            view.places.insert(name.clone(), place);
+        }
+    }
+
+    /// Tells a transaction that our own dead process left open from one of another program: ours was noted on disk before it
+    /// was opened, in this very process of `HAProxy`, with these contents.
+    async fn look_at_open_transaction(
+        &self,
+        view: &mut View,
+        session: &mut Session,
+        inventory: &Inventory,
+    ) -> Result<(), Error> {
+        let Some(open) = &inventory.certificates.open else { return Ok(()) };
+        let note = self.store.staging(&view.node.socket.to_string()).unwrap_or_else(|error| {
+            tracing::warn!(node = %view.node.name, %error, "the note of what was being loaded cannot be read");
+            None
+        });
+        if let (Some(slot), Some(note)) = (open.slot(), note)
+            && note.haproxy_pid == view.info.pid
+            && let Some(sha1) = note.slots.get(slot)
+        {
+            let staged = session.transaction(slot).await?;
+            if staged.and_then(|loaded| loaded.leaf).is_some_and(|leaf| leaf.sha1 == Some(*sha1)) {
+                view.actual.stale = Some(slot.clone());
+                return Ok(());
+            }
+        }
+        view.foreign_transaction = Some(open.to_string());
+        Ok(())
+    }
+
+    /// What clients are shown for names that a certificate of ours shares with another slot: by handshake where an address is
+    /// known, else as far as `HAProxy` tells (3.2).
+    async fn shown(&self, view: &View, inventory: &Inventory) -> BTreeMap<Identifier, Sha1> {
+        let mut shown = BTreeMap::new();
+        for (name, owner) in plan::rightful(&view.desired, &view.actual) {
+            let rightful = view.desired.certificates[&owner].facts.sha1;
+            for address in &view.node.verify {
+                if let Ok(served) = verify::shake(address, &name).await {
+                    let sha1 = Sha1::of(&served.leaf);
+                    // Of several addresses the one that is wrong counts.
+                    if shown.get(&name).is_none_or(|seen| *seen == rightful) {
+                        shown.insert(name.clone(), sha1);
+                    }
+                }
+            }
+            if view.node.verify.is_empty() {
+                let answering =
+                    inventory.sni.iter().find(|sni| sni.sni == name.to_string()).and_then(|sni| sni.name.slot());
+                let held = answering.and_then(|slot| view.actual.slots.get(slot)?.as_ref());
+                shown.extend(held.map(|held| (name, held.sha1)));
+            }
+        }
+        shown
+    }
+}
+
+fn held(slot: &Slot, loaded: &Loaded, want: Option<&Want>, inventory: &Inventory, now: Timestamp) -> Option<Held> {
+    let leaf = loaded.leaf.as_ref()?;
+    let mut held = Held {
+        // Without a fingerprint (a certificate of very many names, cut short) it is at least none that we know.
+        sha1: leaf.sha1.unwrap_or_else(|| Sha1::of(leaf.serial.to_string().as_bytes())),
+        chain_length: loaded.chain.len(),
+        names: inventory.names(slot, &leaf.names),
+        expired: leaf.not_after.is_some_and(|end| end <= now),
+        used: loaded.status == Status::Used,
+        reloadable: false,
+    };
+    if let Some(want) = want.filter(|want| loaded.is(&want.facts)) {
+        held.sha1 = want.facts.sha1;
+        held.chain_length = want.facts.chain_length;
+    }
+    Some(held)
+}
+
+/// Reads a foreign slot's own file, as `HAProxy` would: the key may stand beside it.
+pub(super) fn own_file(slot: &Slot) -> Option<Bundle> {
+    let path = PathBuf::from(slot.as_str());
+    if !path.is_absolute() {
+        return None;
+    }
+    let pem = publish::published(&path).ok()??;
+    let name = "foreign".parse().expect("it is a certificate name");
+    if let Ok(bundle) = Bundle::reopen(&name, &[&pem]) {
+        return Some(bundle);
+    }
+    let key = publish::published(&PathBuf::from(format!("{slot}.key"))).ok()??;
+    Bundle::reopen(&name, &[&pem, &key]).ok()
+}
+
+/// Whether a crt-list file names a slot. One that cannot be read from here is taken to be right: it is not ours to repair.
+fn stands_in_file(list: &str, slot: &Slot) -> bool {
+    let path = Path::new(list);
+    if !path.is_absolute() || !path.is_file() {
+        return true;
+    }
+    crt_list::entries(path).is_ok_and(|entries| entries.iter().any(|entry| entry.certificate == slot.as_str()))
+}

@@ -1,0 +1,188 @@
+//! From what was read and seen to a report.
+
+use super::observe::View;
+use super::report::{CertState, CertificateReport, NodeReport, NodeState, Report, ServedBy, Verified};
+use super::verify::Handshakes;
+use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
+use crate::model::CertName;
+use crate::plan::{self, Reason, Step, Want};
+use crate::schedule;
+use crate::store::Source;
+
+impl Reconciler<'_> {
+    /// Puts together what was read and seen.
+    pub(super) fn tell(&self, scope: Scope<'_>, stored: Stored, seen: Seen, handshakes: Handshakes) -> Report {
+        let certificates = self
+            .config
+            .certificates
+            .values()
+            .filter(|certificate| scope.is_none_or(|scope| scope.contains(&certificate.name)))
+            .map(|certificate| self.certificate(&certificate.name, &stored, &seen, &handshakes))
+            .collect();
+        let nodes: Vec<_> = self
+            .config
+            .nodes
+            .values()
+            .map(|node| {
+                let view = seen.views.get(&node.name);
+                let detail = match (view, seen.unreachable.get(&node.name)) {
+                    (_, Some(error)) => Some(error.to_string()),
+                    (Some(view), None) => view
+                        .foreign_transaction
+                        .as_ref()
+                        .map(|slot| format!("a certificate transaction that is not ours is open on {slot}")),
+                    (None, None) => None,
+                };
+                NodeReport {
+                    name: node.name.clone(),
+                    address: node.socket.to_string(),
+                    reachable: view.is_some(),
+                    version: view.map(|view| view.info.version.to_string()),
+                    pid: view.map(|view| view.info.pid),
+                    started_at: view.map(|view| view.info.started_at),
+                    old_workers: Vec::new(),
+                    detail,
+                }
+            })
+            .collect();
+        let mut failures = failures(stored, seen, handshakes);
+        failures.retain(|failure| failure.concerns(scope, self.config));
+        Report { certificates, nodes, failures }
+    }
+
+    fn certificate(&self, name: &CertName, stored: &Stored, seen: &Seen, handshakes: &Handshakes) -> CertificateReport {
+        let certificate = &self.config.certificates[name];
+        let generation = stored.generations.get(name);
+        let facts = generation.map(|generation| generation.bundle.facts());
+        let nodes: Vec<_> = self
+            .config
+            .nodes_of(certificate)
+            .map(|node| match seen.views.get(&node.name) {
+                Some(view) => on_node(view, name, handshakes.get(&(node.name.clone(), name.clone()))),
+                None => ServedBy {
+                    name: node.name.clone(),
+                    slot: None,
+                    state: NodeState::Unreachable,
+                    serial: None,
+                    verified: Verified::None,
+                    detail: seen.unreachable.get(&node.name).map(ToString::to_string),
+                },
+            })
+            .collect();
+        let expired = facts.is_some_and(|facts| facts.not_after <= self.clock.now());
+        let misserved = handshakes.iter().any(|((_, of), outcome)| of == name && outcome.is_err());
+        let state = match facts {
+            None if self.store.has_journal(name).unwrap_or(false) => CertState::Issuing,
+            None => CertState::Missing,
+            Some(_) if nodes.is_empty() || nodes.iter().any(|node| node.state != NodeState::InSync) => {
+                CertState::Stored
+            }
+            Some(_) if expired || misserved => CertState::Failed,
+            Some(_) => CertState::Serving,
+        };
+        let ordered = certificate.order.as_ref();
+        let source = match generation {
+            Some(generation) => generation.meta.source,
+            None if ordered.is_some() => Source::Acme,
+            None => Source::Push,
+        };
+        CertificateReport {
+            name: name.clone(),
+            domains: match facts {
+                Some(facts) if certificate.domains.is_empty() => facts.names.iter().cloned().collect(),
+                _ => certificate.domains.clone(),
+            },
+            source,
+            issuer: generation
+                .and_then(|generation| generation.meta.issuer.clone())
+                .or_else(|| Some(ordered?.issuers.first()?.name.clone())),
+            state,
+            serial: facts.map(|facts| facts.serial.clone()),
+            sha256: facts.map(|facts| facts.sha256),
+            not_before: facts.map(|facts| facts.not_before),
+            not_after: facts.map(|facts| facts.not_after),
+            renew_at: facts
+                .filter(|_| ordered.is_some())
+                .map(|facts| schedule::renew_at(facts.not_before, facts.not_after)),
+            generation: generation.map(|generation| generation.number),
+            nodes,
+        }
+    }
+}
+
+fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) -> ServedBy {
+    let mut on = ServedBy {
+        name: view.node.name.clone(),
+        slot: None,
+        state: NodeState::Absent,
+        serial: None,
+        verified: Verified::None,
+        detail: view.unplaced.get(name).map(ToString::to_string),
+    };
+    let Some(want) = view.desired.certificates.get(name) else { return on };
+    let held = view.actual.slots.get(&want.slot).and_then(Option::as_ref);
+    on.slot = Some(want.slot.to_string());
+    on.serial = view.serials.get(&want.slot).cloned();
+    on.state = match held {
+        None => NodeState::Absent,
+        Some(_) if !want.is_held_in(&view.actual) => NodeState::Stale,
+        Some(held) if !want.is_attached_in(&view.actual) || !held.used => NodeState::Detached,
+        Some(_) => NodeState::InSync,
+    };
+    on.verified = if on.state == NodeState::InSync { Verified::Memory } else { Verified::None };
+    match handshake {
+        Some(Ok(())) if on.state == NodeState::InSync => on.verified = Verified::Handshake,
+        Some(Err(error)) => on.detail = Some(error.to_string()),
+        _ => {}
+    }
+    let pending = view.plan.steps.iter().find(|step| match step {
+        Step::Publish { certificate } => certificate == name,
+        Step::Attach { certificate, in_file, .. } => *in_file && certificate == name,
+        Step::Replace { slot, reason: Reason::GiveWay, .. } => *slot == want.slot,
+        _ => false,
+    });
+    if on.detail.is_none() && on.state == NodeState::InSync {
+        on.detail = pending.map(|step| format!("to do: {step}"));
+    }
+    if on.detail.is_none() {
+        on.detail = unseen(view, want);
+    }
+    if let Some(conflict) = view.plan.conflicts.iter().find(|conflict| conflict.certificate == *name) {
+        on.detail = Some(conflict.to_string());
+    }
+    on
+}
+
+/// Where several slots cover a name, and there is no way to look which one clients are shown.
+fn unseen(view: &View, want: &Want) -> Option<String> {
+    let contested = plan::rightful(&view.desired, &view.actual);
+    let name = want
+        .answers()
+        .into_iter()
+        .find(|name| contested.contains_key(name) && !view.actual.shown.contains_key(name))?;
+    Some(format!(
+        "another slot covers {} too, and nothing shows which one clients get: say by --verify (or `verify`) where to look",
+        name.human()
+    ))
+}
+
+/// Everything that is wrong, as errors.
+fn failures(stored: Stored, seen: Seen, handshakes: Handshakes) -> Vec<Failure> {
+    let mut failures = stored.failures;
+    for (node, source) in seen.unreachable {
+        let error = Error::Node { node: node.clone(), source };
+        failures.push(Failure { certificate: None, node: Some(node), error });
+    }
+    for (name, view) in seen.views {
+        for (certificate, why) in view.unplaced {
+            let error = Error::Unplaced { certificate: certificate.clone(), node: name.clone(), why };
+            failures.push(Failure::of(&certificate, Some(&name), error));
+        }
+    }
+    for ((node, certificate), outcome) in handshakes {
+        if let Err(error) = outcome {
+            failures.push(Failure::of(&certificate, Some(&node), error));
+        }
+    }
+    failures
+}

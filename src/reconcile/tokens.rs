@@ -1,0 +1,108 @@
+//! Tokens that `HAProxy` itself answers, on every node: desired state like certificates, only shorter-lived.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Reconciler};
+use crate::config::Node;
+use crate::haproxy::{Map, Session, Word};
+use crate::model::Invalid;
+use crate::store::{Place, Token};
+
+/// How often the maps are looked at while tokens are wanted: a reload empties them, and the authority asks at any moment.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// Keeps the maps of all nodes as the store wants them, until told to stop.
+pub struct Keeper<'a> {
+    /// How the nodes are reached, and where the tokens are stored.
+    pub reconciler: &'a Reconciler<'a>,
+}
+
+/// A token cannot be brought to a node.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The node or the store refuses.
+    #[error(transparent)]
+    Round(#[from] Error),
+    /// The map or the token cannot be written in a command.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+impl Keeper<'_> {
+    /// Looks again and again; after `stop` once more, so that what was retired is taken away.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut said = String::new();
+        loop {
+            // Before the round: one that was under way at the stop may have missed the last changes.
+            let last = stop.is_cancelled();
+            if let Err(error) = self.round().await {
+                let text = error.to_string();
+                if text != said {
+                    tracing::warn!(%error, "http-01 tokens are not on every node yet");
+                    said = text;
+                }
+            }
+            if last {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Adds what is wanted and missing, and takes away what is not wanted any more, on every node.
+    pub async fn round(&self) -> Result<(), TokenError> {
+        let store = self.reconciler.store;
+        let mut tokens = store.tokens().map_err(Error::Store)?;
+        tokens.retain(|token| matches!(token.place, Place::Map(_)));
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let mut first_error = None;
+        for node in self.reconciler.config.nodes.values() {
+            if let Err(error) = self.on_node(node, &tokens).await {
+                first_error.get_or_insert(error);
+            }
+        }
+        if let Some(error) = first_error {
+            return Err(error);
+        }
+        for token in tokens {
+            if !token.wanted {
+                store.remove_retired_token(&token.token).map_err(Error::Store)?;
+            } else if !token.placed {
+                store.mark_placed(&token.token).map_err(Error::Store)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn on_node(&self, node: &Node, tokens: &[Token]) -> Result<(), TokenError> {
+        let fail = |error| Error::node(node, error);
+        let mut session = Session::open(self.reconciler.connect, &node.socket).await.map_err(fail)?;
+        let mut maps: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
+        for token in tokens {
+            let Place::Map(map_name) = &token.place else { continue };
+            let map: Map = map_name.parse()?;
+            let key: Word = token.token.parse()?;
+            if !maps.contains_key(map_name.as_str()) {
+                maps.insert(map_name, session.map_entries(&map).await.map_err(fail)?);
+            }
+            // The first of equal keys counts.
+            let value = maps[map_name.as_str()].iter().find(|(found, _)| *found == token.token).map(|(_, value)| value);
+            match value {
+                Some(_) if !token.wanted => session.map_remove(&map, &key).await.map_err(fail)?,
+                found if token.wanted && found != Some(&token.key_authorization) => {
+                    session.map_set(&map, &key, &token.key_authorization.parse()?).await.map_err(fail)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
