@@ -9,6 +9,7 @@ pub mod model;
 pub mod plan;
 pub mod probe;
 pub mod reconcile;
+pub mod renew;
 pub mod schedule;
 pub mod solver;
 pub mod store;

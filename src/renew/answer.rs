@@ -1,0 +1,117 @@
+//! Answering challenges, whichever way is configured, and taking every answer away again.
+
+use std::time::Duration;
+
+use super::{Error, Renewer};
+use crate::config::{Solver as Configured, Via};
+use crate::model::{CertName, Token};
+use crate::solver::{Listener, Solver, Webroot};
+use crate::store::{self, Place};
+
+/// How long a token may take to reach every node: each has a deadline of some seconds of its own.
+const PLACED_DEADLINE: Duration = Duration::from_secs(15);
+/// How often it is looked whether it has.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What answers for one order. [`Answers::withdraw_all`] is called at its end, however it ends.
+pub(super) struct Answers<'a> {
+    renewer: &'a Renewer<'a>,
+    certificate: &'a CertName,
+    /// What answers; `None` when `HAProxy` does, from a map: the store says what has to be in it.
+    solver: Option<Solver>,
+    /// Where answers would be found after a crash: then they are stored before they are placed.
+    place: Option<Place>,
+    presented: Vec<Token>,
+}
+
+impl<'a> Answers<'a> {
+    pub(super) async fn open(
+        renewer: &'a Renewer<'a>,
+        certificate: &'a CertName,
+        configured: &Configured,
+    ) -> Result<Self, Error> {
+        let (solver, place) = match &configured.via {
+            Via::Listener { listen } => (Some(Solver::Listener(Listener::bind(*listen).await?)), None),
+            Via::Webroot { path } => (Some(Solver::Webroot(Webroot::new(path))), Some(Place::Webroot(path.clone()))),
+            Via::Stateless => (Some(Solver::Stateless), None),
+            Via::HaproxyMap { map } => (None, Some(Place::Map(map.clone()))),
+        };
+        let answers = Self { renewer, certificate, solver, place, presented: Vec::new() };
+        answers.clear_leftovers()?;
+        Ok(answers)
+    }
+
+    /// Makes an answer available everywhere.
+    pub(super) async fn present(&mut self, token: &Token, key_authorization: &str) -> Result<(), Error> {
+        self.presented.push(token.clone());
+        if let Some(place) = &self.place {
+            self.renewer.store.put_token(&store::Token {
+                token: token.to_string(),
+                key_authorization: key_authorization.to_owned(),
+                place: place.clone(),
+                certificate: self.certificate.clone(),
+                wanted: true,
+                placed: false,
+            })?;
+        }
+        match &self.solver {
+            Some(solver) => Ok(solver.present(token, key_authorization)?),
+            None => self.placed(token).await,
+        }
+    }
+
+    /// Takes an answer away.
+    pub(super) fn withdraw(&self, token: &Token) -> Result<(), Error> {
+        let Some(solver) = &self.solver else { return Ok(self.renewer.store.retire_token(token.as_str())?) };
+        solver.withdraw(token)?;
+        if self.place.is_some() {
+            self.renewer.store.remove_token(token.as_str())?;
+        }
+        Ok(())
+    }
+
+    /// Takes all answers away. One that cannot be taken away does no harm but to order, so it is no failure.
+    pub(super) fn withdraw_all(&self) {
+        for token in &self.presented {
+            if let Err(error) = self.withdraw(token) {
+                tracing::warn!(certificate = %self.certificate, %error, "an answer to a challenge was left behind");
+            }
+        }
+    }
+
+    /// Waits until every node has a token.
+    async fn placed(&self, token: &Token) -> Result<(), Error> {
+        let deadline = tokio::time::Instant::now() + PLACED_DEADLINE;
+        loop {
+            let tokens = self.renewer.store.tokens()?;
+            if tokens.iter().any(|stored| stored.token == token.as_str() && stored.placed) {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Error::TokenNotPlaced { token: token.clone(), waited: PLACED_DEADLINE });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Takes away what a crash left of an earlier attempt at the same certificate, in whichever way it was answered.
+    fn clear_leftovers(&self) -> Result<(), Error> {
+        let store = self.renewer.store;
+        for stored in store.tokens()?.into_iter().filter(|stored| stored.certificate == *self.certificate) {
+            match &stored.place {
+                Place::Map(_) if stored.wanted => store.retire_token(&stored.token)?,
+                Place::Map(_) => {}
+                Place::Webroot(path) => {
+                    if let Ok(token) = stored.token.parse()
+                        && let Err(error) = Webroot::new(path).remove(&token)
+                    {
+                        tracing::warn!(certificate = %self.certificate, %error, "an answer to a challenge was left behind");
+                        continue;
+                    }
+                    store.remove_token(&stored.token)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
