@@ -2,10 +2,12 @@
 
 pub mod acme;
 pub mod bundle;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod haproxy;
 pub mod model;
+pub mod observe;
 pub mod plan;
 pub mod probe;
 pub mod reconcile;

@@ -1,0 +1,95 @@
+//! What most commands begin with: configuration, store, roots.
+
+use std::path::PathBuf;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::{self, PemObject};
+
+use super::failure::Failure;
+use super::{Global, Output};
+use crate::bundle::Trust;
+use crate::clock::SystemClock;
+use crate::config::{Config, Flags, Remembered};
+use crate::haproxy::SystemConnect;
+use crate::model::CertName;
+use crate::reconcile::Reconciler;
+use crate::renew::Renewer;
+use crate::store::Store;
+
+/// The parts that a command works with.
+pub(super) struct App {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) clock: SystemClock,
+    pub(super) trust: Trust,
+}
+
+impl App {
+    /// Loads the configuration with the flags laid over it, opens the store, and recalls what it remembers.
+    pub(super) fn load(global: &Global, flags: &Flags, output: &Output) -> Result<Self, Failure> {
+        let mut config = Config::load(global.config.as_deref(), flags)?;
+        let store = Store::open(&config.state_dir)?;
+        let mut remembered = Vec::new();
+        for name in store.names()? {
+            remembered.extend(store.remembered::<Remembered>(&name)?);
+        }
+        config.recall(remembered);
+        for warning in &config.warnings {
+            if !global.quiet {
+                output.say("warning", warning);
+            }
+        }
+        Ok(Self { config, store, clock: SystemClock, trust: Trust::default() })
+    }
+
+    /// Reads the roots that may end a chain: those of the system, of `trust` and of the issuers.
+    pub(super) fn with_trust(mut self) -> Result<Self, Failure> {
+        let issuers = self.config.certificates.values().filter_map(|certificate| certificate.order.as_ref());
+        let root_cas = issuers.flat_map(|order| &order.issuers).filter_map(|issuer| issuer.root_ca.as_ref());
+        let files: std::collections::BTreeSet<&PathBuf> = self.config.trust.iter().chain(root_cas).collect();
+        let mut roots = rustls_native_certs::load_native_certs().certs;
+        for file in files {
+            let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            match found {
+                Ok(found) if found.is_empty() => return Err(Failure::roots(file, pem::Error::NoItemsFound)),
+                Ok(found) => roots.extend(found),
+                Err(error) => return Err(Failure::roots(file, error)),
+            }
+        }
+        self.trust = Trust::new(roots);
+        Ok(self)
+    }
+
+    pub(super) fn reconciler(&self) -> Reconciler<'_> {
+        Reconciler { config: &self.config, store: &self.store, clock: &self.clock, connect: &SystemConnect }
+    }
+
+    pub(super) fn renewer(&self) -> Renewer<'_> {
+        Renewer { store: &self.store, clock: &self.clock, trust: &self.trust }
+    }
+
+    /// A certificate must be known.
+    pub(super) fn known(&self, name: &CertName) -> Result<(), Failure> {
+        if self.config.certificates.contains_key(name) {
+            return Ok(());
+        }
+        let known: Vec<_> = self.config.certificates.keys().map(ToString::to_string).collect();
+        let hint = if known.is_empty() {
+            "there is none yet: order one by `hotcert issue`, or push one by `hotcert push`".to_owned()
+        } else {
+            format!("the certificates are: {}", known.join(", "))
+        };
+        Err(Failure::usage(format!("there is no certificate {name}"), hint))
+    }
+
+    /// At least one node must be known.
+    pub(super) fn some_nodes(&self) -> Result<(), Failure> {
+        if self.config.nodes.is_empty() {
+            return Err(Failure::usage(
+                "no HAProxy is given",
+                "name its stats socket by --socket /run/haproxy/admin.sock, or write /etc/hotcert/hotcert.toml",
+            ));
+        }
+        Ok(())
+    }
+}

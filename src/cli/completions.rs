@@ -1,0 +1,73 @@
+//! `hotcert completions` and `hotcert man`, made from the definition of the command line.
+
+use std::io::{Result as IoResult, Write};
+
+use clap::{Command, CommandFactory};
+use clap_mangen::Man;
+
+use super::Cli;
+use super::failure::{Exit, Failure};
+use super::output::print;
+
+#[expect(clippy::unnecessary_wraps, reason = "every command has this form")]
+pub(super) fn shell(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    let mut bytes = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hotcert", &mut bytes);
+    print(&bytes);
+    Ok(Exit::Done)
+}
+
+pub(super) fn man() -> Result<Exit, Failure> {
+    let mut bytes = Vec::new();
+    page(&mut bytes).map_err(|error| anyhow::Error::new(error).context("cannot make the manual page"))?;
+    print(&bytes);
+    Ok(Exit::Done)
+}
+
+/// One page for all commands, so that one file is installed and one page is searched.
+fn page(out: &mut Vec<u8>) -> IoResult<()> {
+    let global = Cli::command();
+    let mut root = global.clone();
+    root.build();
+    // The options of every command stand once, on top.
+    let top = Man::new(global.clone());
+    top.render_title(out)?;
+    top.render_name_section(out)?;
+    top.render_synopsis_section(out)?;
+    top.render_description_section(out)?;
+    top.render_options_section(out)?;
+    for command in root.get_subcommands() {
+        section(command, &global, out)?;
+    }
+    top.render_extra_section(out)?;
+    top.render_version_section(out)
+}
+
+fn section(command: &Command, global: &Command, out: &mut Vec<u8>) -> IoResult<()> {
+    if command.get_name() == "help" {
+        return Ok(());
+    }
+    if command.has_subcommands() {
+        return command.get_subcommands().try_for_each(|child| section(child, global, out));
+    }
+    let path = command.get_bin_name().unwrap_or(command.get_name());
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    writeln!(out, ".SH \"{path}\"\n.B {}\n.PP\n{}", roff(usage), roff(&about))?;
+    let own = command.clone().mut_args(|argument| {
+        let is_global = global.get_arguments().any(|known| known.get_id() == argument.get_id());
+        let hidden = is_global || argument.get_id() == "help";
+        argument.hide(hidden)
+    });
+    let mut options = Vec::new();
+    Man::new(own).render_options_section(&mut options)?;
+    // As a part of the command's section.
+    let options = String::from_utf8_lossy(&options).replace(".SH OPTIONS\n", "").replace(".SH ", ".SS ");
+    write!(out, "{options}")
+}
+
+/// A dash that is no hyphen.
+fn roff(text: &str) -> String {
+    text.replace('-', "\\-")
+}

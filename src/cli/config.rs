@@ -1,0 +1,135 @@
+//! `hotcert config`: check and show the configuration, and the lines that `HAProxy` needs.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::app::App;
+use super::args::{Config as Args, Nodes, Ordering};
+use super::failure::{Exit, Failure};
+use super::{Global, Output};
+use crate::config::{Config, DEFAULT_FILE, Flags, Issuer, Order, Setting, Solver};
+use crate::haproxy::{Session, SystemConnect};
+use crate::renew;
+use crate::solver;
+
+#[derive(Serialize)]
+struct Checked {
+    ok: bool,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    settings: Vec<Setting>,
+}
+
+#[derive(Serialize)]
+struct Lines {
+    lines: String,
+}
+
+pub(super) async fn run(global: &Global, args: &Args, output: &Output) -> Result<Exit, Failure> {
+    match args {
+        Args::Check => check(global, output),
+        Args::Show(nodes) => show(global, nodes, output),
+        Args::Haproxy(args) => haproxy(global, &args.nodes, &args.ordering, output).await,
+    }
+}
+
+fn check(global: &Global, output: &Output) -> Result<Exit, Failure> {
+    let file = global.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+    let config = Config::load(Some(file), &Flags::default())?;
+    let checked = Checked { ok: true, warnings: config.warnings };
+    for warning in &checked.warnings {
+        output.say("warning", warning);
+    }
+    output.result(&checked, || {
+        format!(
+            "{}: good, with {} certificates on {} nodes\n",
+            file.display(),
+            config.certificates.len(),
+            config.nodes.len()
+        )
+    });
+    Ok(Exit::Done)
+}
+
+fn show(global: &Global, nodes: &Nodes, output: &Output) -> Result<Exit, Failure> {
+    let app = App::load(global, &nodes.flags(global), output)?;
+    let shown = Shown { settings: app.config.settings };
+    output.result(&shown, || {
+        shown
+            .settings
+            .iter()
+            .map(|setting| format!("{} = {}    # {}\n", setting.key, setting.value, setting.origin))
+            .collect()
+    });
+    Ok(Exit::Done)
+}
+
+async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &Output) -> Result<Exit, Failure> {
+    let app = App::load(global, &nodes.flags(global), output)?;
+    let mut version = None;
+    let mut text = String::new();
+    for node in app.config.nodes.values() {
+        match Session::open(&SystemConnect, &node.socket).await {
+            Ok(session) => {
+                let (major, minor) = session.info().version.branch;
+                version = version.max(Some((major.into(), minor.into())));
+            }
+            Err(error) => {
+                tracing::warn!(node = %node.name, %error, "the version is not known");
+                text.push_str(&format!(
+                    "# In the global section:\nstats socket {} mode 660 level admin\n\n",
+                    node.socket
+                ));
+            }
+        }
+        let directory =
+            node.haproxy_crt_dir.clone().or_else(|| node.crt_dir.as_ref().map(|dir| dir.display().to_string()));
+        if let Some(directory) = directory {
+            text.push_str(&format!(
+                "# In the frontend on port 443; strict-sni lets HAProxy start before there is a certificate:\nbind :443 ssl crt {}/ strict-sni\n\n",
+                directory.trim_end_matches('/')
+            ));
+        }
+    }
+    for (issuer, solver) in chosen(&app.config, ordering)? {
+        let thumbprint = match (&solver.via, &issuer.directory) {
+            (crate::config::Via::Stateless, Some(directory)) => {
+                app.renewer().account_key(directory, &issuer).await?.thumbprint().to_owned()
+            }
+            _ => String::new(),
+        };
+        text.push_str(&solver::haproxy_lines(renew::lines_via(&solver, &thumbprint), version));
+    }
+    let lines = Lines { lines: text };
+    output.result(&lines, || lines.lines.clone());
+    Ok(Exit::Done)
+}
+
+/// Every pair of issuer and solver that is in use; what the flags say when nothing is configured.
+fn chosen(config: &Config, ordering: &Ordering) -> Result<Vec<(Issuer, Solver)>, Failure> {
+    let mut chosen: Vec<(Issuer, Solver)> = Vec::new();
+    let mut add = |order: &Order| {
+        for issuer in &order.issuers {
+            let pair = (issuer.clone(), order.solver.clone());
+            // An account has one thumbprint, and a solver one set of lines, however many certificates use them.
+            if !chosen.iter().any(|(known, solver)| known.directory == pair.0.directory && solver.via == pair.1.via) {
+                chosen.push(pair);
+            }
+        }
+    };
+    let flags = ordering.flags(None);
+    let given = flags.is_given();
+    if !given {
+        config.certificates.values().filter_map(|certificate| certificate.order.as_ref()).for_each(&mut add);
+    }
+    if given || config.certificates.is_empty() {
+        let example = "example.org".parse().map_err(Failure::from)?;
+        let certificate = config.certificate_to_issue(&[example], &flags)?;
+        certificate.order.iter().for_each(&mut add);
+    }
+    Ok(chosen)
+}

@@ -1,0 +1,194 @@
+//! Errors as users see them: a message, its causes, a hint, a kind, an exit code.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::bundle::Refusal;
+use crate::model::Invalid;
+use crate::reconcile;
+use crate::schedule::Retry;
+use crate::{acme, config, renew, store};
+
+/// The exit codes, which scripts and timers rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// A check found something.
+    Found = 2,
+    /// Wrong usage (`EX_USAGE` of sysexits).
+    Usage = 64,
+    /// Try again later (`EX_TEMPFAIL`).
+    Later = 75,
+    /// Wrong configuration (`EX_CONFIG`).
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A command failed.
+#[derive(Debug, Serialize)]
+pub(super) struct Failure {
+    /// What failed.
+    pub(super) message: String,
+    /// Why, from the outermost to the innermost cause.
+    pub(super) causes: Vec<String>,
+    /// What to do about it.
+    pub(super) hint: Option<String>,
+    /// What sort of failure it is, for programs.
+    pub(super) kind: &'static str,
+    /// Whether the causes are places in a file, which editors and people read best as they are.
+    #[serde(skip)]
+    pub(super) is_list: bool,
+    #[serde(skip)]
+    pub(super) exit: Exit,
+}
+
+impl Failure {
+    pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            causes: Vec::new(),
+            hint: Some(hint.into()),
+            kind: "usage",
+            is_list: false,
+            exit: Exit::Usage,
+        }
+    }
+
+    /// A file that was given on the command line cannot be read.
+    pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Self {
+        let error = anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
+        let hint = format!("look at it by `ls -l {}`: it must be a PEM file that this user may read", path.display());
+        Self::of(error.as_ref(), Some(hint), "failed", Exit::Failed)
+    }
+
+    /// A file with roots cannot be used.
+    pub(super) fn roots(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let error = anyhow::Error::new(error).context(format!("cannot read the roots {}", path.display()));
+        let hint = "give a PEM file with certificates by --root-ca, root_ca or trust".to_owned();
+        Self::of(error.as_ref(), Some(hint), "config", Exit::Config)
+    }
+
+    fn of(error: &(dyn std::error::Error + 'static), hint: Option<String>, kind: &'static str, exit: Exit) -> Self {
+        let mut causes: Vec<String> = Vec::new();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            // Some libraries repeat the text of their source in their own.
+            if !causes.last().is_some_and(|last| last.contains(&text)) {
+                causes.push(text);
+            }
+            next = cause.source();
+        }
+        Self { message: error.to_string(), causes, hint, kind, is_list: false, exit }
+    }
+}
+
+/// Whether waiting may help.
+fn later(retry: Retry) -> Exit {
+    if retry == Retry::Never { Exit::Failed } else { Exit::Later }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        let (kind, exit) = match &error {
+            config::Error::Missing { .. } => ("usage", Exit::Usage),
+            _ => ("config", Exit::Config),
+        };
+        let mut failure = Self::of(&error, error.hint(), kind, exit);
+        if let config::Error::Problems(problems) = &error {
+            failure.causes = problems.iter().map(ToString::to_string).collect();
+            failure.is_list = true;
+        }
+        failure
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::of(&error, error.hint(), "store", Exit::Failed)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::of(&refusal, Some(refusal.check.hint().to_owned()), "refused", Exit::Failed)
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        Self::of(&invalid, Some("see `hotcert --help`".to_owned()), "usage", Exit::Usage)
+    }
+}
+
+impl From<reconcile::Error> for Failure {
+    fn from(error: reconcile::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&reconcile::Error> for Failure {
+    fn from(error: &reconcile::Error) -> Self {
+        use reconcile::Error as E;
+        let kind = match error {
+            E::Node { .. } | E::Restarted { .. } => "node",
+            E::Busy { .. } => "busy",
+            E::ForeignTransaction { .. } => "foreign-transaction",
+            E::Unplaced { .. } | E::Unattachable { .. } => "unplaced",
+            E::TooLarge { .. } => "too-large",
+            E::NotServed { .. } => "not-served",
+            E::Store(_) => "store",
+        };
+        let exit = if matches!(error, E::Store(_)) { Exit::Failed } else { later(error.retry()) };
+        Self::of(error, error.hint(), kind, exit)
+    }
+}
+
+impl From<renew::Error> for Failure {
+    fn from(error: renew::Error) -> Self {
+        use renew::Error as E;
+        let (kind, exit) = match &error {
+            E::NotOrdered { .. } | E::Wildcard { .. } => ("usage", Exit::Usage),
+            E::ContactMissing { .. }
+            | E::TermsNotAgreed { .. }
+            | E::SecondKeyKind { .. }
+            | E::InternalIssuer { .. }
+            | E::RootCa { .. } => ("config", Exit::Config),
+            E::Busy { .. } | E::AccountBusy { .. } => ("busy", Exit::Later),
+            E::Misrouted(_) => ("preflight", Exit::Failed),
+            E::TokenNotPlaced { .. } => ("node", Exit::Later),
+            E::Solver(_) => ("solver", Exit::Failed),
+            E::Acme { source, .. } => ("authority", authority(source)),
+            E::Issued { .. } => ("refused", Exit::Failed),
+            E::Key { .. } => ("failed", Exit::Failed),
+            E::Store(_) => ("store", Exit::Failed),
+        };
+        Self::of(&error, error.hint(), kind, exit)
+    }
+}
+
+/// What an authority has judged stays so until something is changed; what it could not do may work later.
+fn authority(error: &acme::Error) -> Exit {
+    use acme::Error as E;
+    match error {
+        E::TermsNotAgreed { .. } | E::ExternalAccountRequired | E::UnknownProfile { .. } | E::RootCa(_) => Exit::Config,
+        E::Refused(_) | E::AuthorizationFailed { .. } | E::OrderInvalid { .. } | E::BadToken { .. } => Exit::Failed,
+        other => later(other.retry()),
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::of(error.as_ref(), None, "failed", Exit::Failed)
+    }
+}

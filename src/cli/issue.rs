@@ -1,0 +1,80 @@
+//! `hotcert issue`: order one certificate, store it, load it, prove it is served.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::app::App;
+use super::args::Issue;
+use super::failure::{Exit, Failure};
+use super::status::conclude;
+use super::{Global, Output};
+use crate::bundle::Refusal;
+use crate::config::{Certificate, Remembered};
+use crate::model::{CertName, Identifier};
+use crate::reconcile::{Keeper, Report};
+use crate::renew::{self, Obtained};
+
+/// What `issue` and `renew` print.
+#[derive(Serialize)]
+pub(super) struct Document<'a> {
+    /// The certificates that were ordered.
+    pub(super) ordered: Vec<CertName>,
+    #[serde(flatten)]
+    pub(super) report: &'a Report,
+}
+
+pub(super) async fn run(global: &Global, args: &Issue, output: &Output) -> Result<Exit, Failure> {
+    let mut app = App::load(global, &args.nodes.flags(global), output)?;
+    let mut certificate = app.config.certificate_to_issue(&args.names, &args.ordering.flags(args.cert_name.clone()))?;
+    if !args.nodes.sockets.is_empty() {
+        certificate.nodes.clear();
+    }
+    let name = certificate.name.clone();
+    let is_configured = app.config.certificates.get(&name).is_some_and(|known| *known == certificate);
+    app.config.certificates.insert(name.clone(), certificate.clone());
+    let app = app.with_trust()?;
+    app.some_nodes()?;
+    renew::check(&certificate)?;
+
+    // Whatever would keep the certificate from being loaded is found before an order is spent.
+    let rivals = app.reconciler().rivals(&name).await?;
+    if !args.force {
+        let names: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();
+        for rival in &rivals {
+            rival.keeps_names(&names).map_err(|check| Refusal { name: name.clone(), check })?;
+        }
+    }
+    let obtained = obtain(&app, &certificate, args.force).await?;
+    if !is_configured {
+        remember(&app, &certificate).await?;
+    }
+    let report = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await?;
+    let ordered = if matches!(obtained, Obtained::Ordered(_)) { vec![name] } else { Vec::new() };
+    conclude(output, &Document { ordered, report: &report }, &report, Vec::new())
+}
+
+/// Orders, while tokens are kept on the nodes.
+pub(super) async fn obtain(app: &App, certificate: &Certificate, force: bool) -> Result<Obtained, renew::Error> {
+    let reconciler = app.reconciler();
+    let stop = CancellationToken::new();
+    let renewer = app.renewer();
+    let order = async {
+        let obtained = renewer.obtain(certificate, force).await;
+        stop.cancel();
+        obtained
+    };
+    let keeper = Keeper { reconciler: &reconciler };
+    tokio::join!(order, keeper.run(stop.clone())).0
+}
+
+/// Remembers how the certificate was ordered, for commands without a configuration.
+pub(super) async fn remember(app: &App, certificate: &Certificate) -> Result<(), Failure> {
+    let remembered = Remembered::of(&app.config, certificate);
+    if app.store.remembered::<Remembered>(&certificate.name)?.as_ref() != Some(&remembered) {
+        let lock = app.renewer().lock(&certificate.name).await?;
+        app.store.remember(&lock, &remembered)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! `hotcert plan`: show what would change, change nothing.
+
+use serde::Serialize;
+
+use super::app::App;
+use super::args::Nodes;
+use super::failure::{Exit, Failure};
+use super::{Global, Output};
+use crate::model::NodeName;
+use crate::plan::{Conflict, Step};
+use crate::reconcile::{Error, View};
+
+/// The plan of one node.
+#[derive(Serialize)]
+pub(super) struct NodePlan {
+    name: NodeName,
+    steps: Vec<Described<Step>>,
+    conflicts: Vec<Described<Conflict>>,
+}
+
+#[derive(Serialize)]
+struct Described<T> {
+    #[serde(flatten)]
+    what: T,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Document {
+    drift: bool,
+    nodes: Vec<NodePlan>,
+}
+
+impl NodePlan {
+    pub(super) fn of(view: &View) -> Self {
+        let unplaced = view.unplaced.iter().map(|(name, why)| format!("certificate {name} has no place: {why}"));
+        for text in unplaced {
+            tracing::warn!(node = %view.node.name, "{text}");
+        }
+        Self {
+            name: view.node.name.clone(),
+            steps: view
+                .plan
+                .steps
+                .iter()
+                .map(|step| Described { text: step.to_string(), what: step.clone() })
+                .collect(),
+            conflicts: view
+                .plan
+                .conflicts
+                .iter()
+                .map(|conflict| Described { text: conflict.to_string(), what: conflict.clone() })
+                .collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.conflicts.is_empty()
+    }
+}
+
+pub(super) async fn run(global: &Global, nodes: &Nodes, output: &Output) -> Result<Exit, Failure> {
+    let app = App::load(global, &nodes.flags(global), output)?;
+    app.some_nodes()?;
+    let (views, unreachable) = app.reconciler().views().await;
+    if let Some((node, source)) = unreachable.into_iter().next() {
+        return Err(Error::Node { node, source }.into());
+    }
+    let nodes: Vec<NodePlan> = views.values().map(NodePlan::of).collect();
+    let drift = nodes.iter().any(|node| !node.is_empty()) || views.values().any(|view| !view.unplaced.is_empty());
+    let document = Document { drift, nodes };
+    output.result(&document, || describe(&document.nodes));
+    Ok(if drift { Exit::Found } else { Exit::Done })
+}
+
+pub(super) fn describe(nodes: &[NodePlan]) -> String {
+    if nodes.iter().all(NodePlan::is_empty) {
+        return "nothing to do\n".to_owned();
+    }
+    let mut text = String::new();
+    for node in nodes.iter().filter(|node| !node.is_empty()) {
+        text.push_str(&format!("node {}:\n", node.name));
+        for step in &node.steps {
+            text.push_str(&format!("  {}\n", step.text));
+        }
+        for conflict in &node.conflicts {
+            text.push_str(&format!("  cannot be done: {}\n", conflict.text));
+        }
+    }
+    text
+}

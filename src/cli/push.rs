@@ -1,0 +1,164 @@
+//! `hotcert push`: load a certificate file now.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::app::App;
+use super::args::Push;
+use super::failure::{Exit, Failure};
+use super::issue::remember;
+use super::plan::{NodePlan, describe};
+use super::status::conclude;
+use super::{Global, Output};
+use crate::bundle::{Bundle, Gate, pem};
+use crate::clock::Clock;
+use crate::config::Certificate;
+use crate::model::{CertName, Identifier};
+use crate::reconcile::{NodeState, Report};
+use crate::store::{Meta, Source};
+
+/// What `push` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    /// What was repaired.
+    notices: Vec<String>,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// What `push --dry-run` prints.
+#[derive(Serialize)]
+struct Preview {
+    certificate: CertName,
+    notices: Vec<String>,
+    nodes: Vec<NodePlan>,
+}
+
+pub(super) async fn run(global: &Global, args: &Push, output: &Output) -> Result<Exit, Failure> {
+    let mut contents = vec![read(&args.pem)?];
+    if let Some(key) = &args.key {
+        contents.push(read(key)?);
+    }
+    let inputs: Vec<&[u8]> = contents.iter().map(|bytes| bytes.as_slice()).collect();
+
+    let mut app = App::load(global, &args.nodes.flags(global), output)?.with_trust()?;
+    app.some_nodes()?;
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => name_of(&args.pem, &inputs)?,
+    };
+    let known = app.config.certificates.get(&name).cloned();
+    let is_configured = known.as_ref().is_some_and(|known| known.order.is_some());
+    let mut certificate = known.unwrap_or_else(|| Certificate {
+        name: name.clone(),
+        domains: Vec::new(),
+        order: None,
+        nodes: Vec::new(),
+        crt_list: None,
+        options: None,
+        filters: Vec::new(),
+        publish: true,
+    });
+    if !is_configured {
+        // What is pushed says itself what it covers.
+        certificate.domains = Bundle::reopen(&name, &inputs).map(|bundle| domains(&bundle)).unwrap_or_default();
+    }
+    if !args.nodes.sockets.is_empty() {
+        certificate.nodes.clear();
+    }
+    certificate.publish = !args.no_publish;
+    if args.attach.is_some() {
+        certificate.crt_list.clone_from(&args.attach);
+    }
+    app.config.certificates.insert(name.clone(), certificate.clone());
+
+    let rivals = app.reconciler().rivals(&name).await?;
+    let required: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();
+    let gate = Gate {
+        name: &name,
+        now: app.clock.now(),
+        trust: &app.trust,
+        required: &required,
+        rivals: &rivals,
+        force: args.force,
+    };
+    let admitted = gate.admit(&inputs)?;
+    let notices: Vec<String> = admitted.notices.iter().map(ToString::to_string).collect();
+    for notice in &notices {
+        output.say("notice", notice);
+    }
+    let views = app.reconciler().preview(&name, &admitted.bundle).await?;
+    if args.dry_run {
+        let nodes: Vec<NodePlan> = views.values().map(NodePlan::of).collect();
+        let preview = Preview { certificate: name, notices, nodes };
+        output.result(&preview, || describe(&preview.nodes));
+        return Ok(Exit::Done);
+    }
+
+    let before = app.store.mark(&name)?;
+    let stored = store(&app, &certificate, &admitted.bundle, !is_configured).await;
+    if let Err(failure) = stored {
+        let lock = app.renewer().lock(&name).await?;
+        app.store.go_back(&lock, &before)?;
+        return Err(failure);
+    }
+    let outcome = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await;
+    if !outcome.as_ref().is_ok_and(was_taken) {
+        // What was good before stays what should be served, and whoever pushed this one still has the file.
+        let lock = app.renewer().lock(&name).await?;
+        app.store.go_back(&lock, &before)?;
+    }
+    let report = outcome?;
+    conclude(output, &Document { notices, report: &report }, &report, Vec::new())
+}
+
+/// Whether at least one node serves what was pushed, or nothing went wrong.
+fn was_taken(report: &Report) -> bool {
+    let mut nodes = report.certificates.iter().flat_map(|certificate| &certificate.nodes);
+    report.failures.is_empty() || nodes.any(|node| node.state == NodeState::InSync)
+}
+
+async fn store(app: &App, certificate: &Certificate, bundle: &Bundle, to_remember: bool) -> Result<(), Failure> {
+    let lock = app.renewer().lock(&certificate.name).await?;
+    let meta = Meta { source: Source::Push, issuer: None, created: app.clock.now() };
+    app.store.add(&lock, bundle, &meta)?;
+    drop(lock);
+    if to_remember {
+        remember(app, certificate).await?;
+    }
+    Ok(())
+}
+
+/// Reads a file, up to a little more than is allowed, so that the gate can say that it is too long.
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let limit = u64::try_from(pem::MAX_INPUT + 1).unwrap_or(u64::MAX);
+    std::fs::File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|error| Failure::unreadable(path, error))?;
+    Ok(bytes)
+}
+
+/// Names a certificate after its first DNS name; what is refused before it can be read goes by the name of its file.
+fn name_of(path: &Path, inputs: &[&[u8]]) -> Result<CertName, Failure> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+    let provisional = stem.unwrap_or_else(|| "certificate".parse().expect("it is a certificate name"));
+    let bundle = Bundle::reopen(&provisional, inputs)?;
+    let cure = "name it by --name";
+    let first =
+        bundle.first_name().ok_or_else(|| Failure::usage("the certificate has no DNS name to be named after", cure))?;
+    CertName::of(&first).map_err(|invalid| {
+        Failure::usage(format!("the certificate cannot be named after {}: {invalid}", first.human()), cure)
+    })
+}
+
+/// The names of a bundle, with the one first after which it is named.
+fn domains(bundle: &Bundle) -> Vec<Identifier> {
+    let first = bundle.first_name();
+    let rest = bundle.facts().names.iter().filter(|name| Some(*name) != first.as_ref()).cloned();
+    first.iter().cloned().chain(rest).collect()
+}

@@ -1,0 +1,70 @@
+//! `hotcert renew`: order what is due, and load it.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::app::App;
+use super::args::Renew;
+use super::failure::{Exit, Failure};
+use super::issue::{Document, obtain};
+use super::status::conclude;
+use super::{Global, Output};
+use crate::model::CertName;
+use crate::renew::{Due, Obtained, Why};
+
+/// What `renew --dry-run` prints.
+#[derive(Serialize)]
+struct Forecast {
+    due: Vec<DueCertificate>,
+}
+
+#[derive(Serialize)]
+struct DueCertificate {
+    name: CertName,
+    reason: &'static str,
+}
+
+pub(super) async fn run(global: &Global, args: &Renew, output: &Output) -> Result<Exit, Failure> {
+    let app = App::load(global, &args.nodes.flags(global), output)?.with_trust()?;
+    for name in &args.certificates {
+        app.known(name)?;
+    }
+    let chosen = |name: &CertName| args.certificates.is_empty() || args.certificates.contains(name);
+    let mut due = Vec::new();
+    for certificate in app.config.certificates.values().filter(|certificate| chosen(&certificate.name)) {
+        let Some(order) = &certificate.order else { continue };
+        match app.renewer().due(certificate, order)? {
+            Due::Now(why) => due.push((certificate, why)),
+            Due::NotBefore(_) if args.force => due.push((certificate, Why::Forced)),
+            Due::NotBefore(_) => {}
+        }
+    }
+    if args.dry_run {
+        let due = due
+            .iter()
+            .map(|(certificate, why)| DueCertificate { name: certificate.name.clone(), reason: why.as_str() });
+        let forecast = Forecast { due: due.collect() };
+        output.result(&forecast, || {
+            if forecast.due.is_empty() {
+                return "nothing is due\n".to_owned();
+            }
+            forecast.due.iter().map(|due| format!("{}: would be ordered, {}\n", due.name, due.reason)).collect()
+        });
+        return Ok(Exit::Done);
+    }
+
+    let mut ordered = Vec::new();
+    let mut failures: Vec<Failure> = Vec::new();
+    for (certificate, _) in &due {
+        match obtain(&app, certificate, args.force).await {
+            Ok(Obtained::Ordered(_)) => ordered.push(certificate.name.clone()),
+            Ok(Obtained::Kept(_)) => {}
+            // One certificate that fails holds up no other.
+            Err(error) => failures.push(error.into()),
+        }
+    }
+    let scope: BTreeSet<CertName> = app.config.certificates.keys().filter(|name| chosen(name)).cloned().collect();
+    let report = app.reconciler().round(Some(&scope)).await?;
+    conclude(output, &Document { ordered, report: &report }, &report, failures)
+}

@@ -1,0 +1,38 @@
+//! `hotcert rollback`: go back to an earlier generation.
+
+use std::collections::BTreeSet;
+
+use super::app::App;
+use super::args::Rollback;
+use super::failure::{Exit, Failure};
+use super::status::conclude;
+use super::{Global, Output};
+use crate::bundle::Gate;
+use crate::clock::Clock;
+use crate::model::Identifier;
+
+pub(super) async fn run(global: &Global, args: &Rollback, output: &Output) -> Result<Exit, Failure> {
+    let app = App::load(global, &args.nodes.flags(global), output)?.with_trust()?;
+    let name = &args.certificate;
+    app.known(name)?;
+    let number = match args.to {
+        Some(number) => number,
+        None => app.store.previous(name)?.ok_or_else(|| {
+            Failure::usage(format!("certificate {name} has no earlier generation"), "name one by --to")
+        })?,
+    };
+    let target = app.store.generation(name, number)?;
+    let required: BTreeSet<Identifier> = app.config.certificates[name].domains.iter().cloned().collect();
+    // To go back is to load something older, so age is no reason to refuse; having expired is.
+    let gate =
+        Gate { name, now: app.clock.now(), trust: &app.trust, required: &required, rivals: &[], force: args.force };
+    let fullchain = [target.bundle.leaf_pem(), target.bundle.chain_pem()].concat();
+    gate.admit(&[fullchain.as_bytes(), target.bundle.key().pem().as_bytes()])?;
+
+    let lock = app.renewer().lock(name).await?;
+    app.store.select(&lock, number)?;
+    drop(lock);
+    tracing::info!(certificate = %name, generation = number, "went back");
+    let report = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await?;
+    conclude(output, &report, &report, Vec::new())
+}

@@ -1,0 +1,134 @@
+//! `hotcert status`, and how a report is shown.
+
+use std::collections::BTreeSet;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
+
+use super::app::App;
+use super::args::Status;
+use super::failure::{Exit, Failure};
+use super::{Global, Output};
+use crate::reconcile::{CertificateReport, Report};
+
+pub(super) async fn run(global: &Global, args: &Status, output: &Output) -> Result<Exit, Failure> {
+    let app = App::load(global, &args.nodes.flags(global), output)?;
+    if let Some(name) = &args.certificate {
+        app.known(name)?;
+    }
+    let scope = args.certificate.clone().map(|name| BTreeSet::from([name]));
+    let report = app.reconciler().report(scope.as_ref()).await;
+    output.result(&report, || table(&report) + &details(&report));
+    for failure in &report.failures {
+        tracing::debug!(error = %failure.error, "something needs a look");
+    }
+    Ok(if report.needs_a_look() { Exit::Found } else { Exit::Done })
+}
+
+/// Ends a command that changed something: prints the report, explains what failed, on the way (`failures`) and in the report, and
+/// chooses the failure that counts for the exit code. With JSON the document is then that of the failure.
+pub(super) fn conclude(
+    output: &Output,
+    document: &impl Serialize,
+    report: &Report,
+    failures: Vec<Failure>,
+) -> Result<Exit, Failure> {
+    // The same node may fail for each certificate; it is explained once.
+    let mut seen = BTreeSet::new();
+    let reported = report.failures.iter().map(|failure| Failure::from(&failure.error));
+    let mut failures: Vec<Failure> =
+        failures.into_iter().chain(reported).filter(|failure| seen.insert(failure.message.clone())).collect();
+    if failures.is_empty() || !output.json {
+        output.result(document, || table(report));
+    }
+    if failures.is_empty() {
+        details(report).lines().for_each(|detail| output.say("warning", detail));
+        return Ok(Exit::Done);
+    }
+    // The first that no waiting cures counts, or else the first.
+    let counting = failures.iter().position(|failure| failure.exit != Exit::Later).unwrap_or(0);
+    let counting = failures.remove(counting);
+    for failure in &failures {
+        output.explain(failure);
+    }
+    Err(counting)
+}
+
+/// A line for each certificate on each node, and one for each node.
+fn table(report: &Report) -> String {
+    if report.certificates.is_empty() && report.nodes.is_empty() {
+        return "nothing is stored and no HAProxy is configured\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["CERTIFICATE", "STATE", "SERIAL", "EXPIRES", "NODE", "SERVED", "VERIFIED"]);
+    for certificate in &report.certificates {
+        for row in rows(certificate) {
+            table.add_row(row);
+        }
+    }
+    let mut text = String::new();
+    if !report.certificates.is_empty() {
+        for line in table.lines() {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    for node in &report.nodes {
+        let state = match (&node.version, node.pid) {
+            (Some(version), Some(pid)) => format!("HAProxy {version}, process {pid}"),
+            _ => "cannot be reached".to_owned(),
+        };
+        text.push_str(&format!("node {} at {}: {state}\n", node.name, node.address));
+    }
+    text
+}
+
+/// What needs a look.
+fn details(report: &Report) -> String {
+    let mut text = String::new();
+    for node in &report.nodes {
+        if let Some(detail) = &node.detail {
+            text.push_str(&format!("node {}: {detail}\n", node.name));
+        }
+    }
+    for certificate in &report.certificates {
+        for node in &certificate.nodes {
+            if let Some(detail) = &node.detail {
+                text.push_str(&format!("{} on {}: {detail}\n", certificate.name, node.name));
+            }
+        }
+    }
+    text
+}
+
+fn rows(certificate: &CertificateReport) -> Vec<[String; 7]> {
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    let head = [
+        certificate.name.to_string(),
+        word(&certificate.state),
+        or_dash(certificate.serial.as_ref().map(ToString::to_string)),
+        or_dash(certificate.not_after.map(|end| end.strftime("%Y-%m-%d").to_string())),
+    ];
+    if certificate.nodes.is_empty() {
+        let [name, state, serial, expires] = head;
+        return vec![[name, state, serial, expires, "-".to_owned(), "-".to_owned(), "-".to_owned()]];
+    }
+    certificate
+        .nodes
+        .iter()
+        .map(|node| {
+            let [name, state, serial, expires] = head.clone();
+            [name, state, serial, expires, node.name.to_string(), word(&node.state), word(&node.verified)]
+        })
+        .collect()
+}
+
+/// The same word as in JSON.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
