@@ -1,4 +1,70 @@
 //! hotcert gets TLS certificates by ACME and loads them into the running `HAProxy` through its runtime API, without a reload.
+//!
+//! The program is a thin shell around this library; whoever uses the program reads README.md. This page is the map of the house.
+//!
+//! # One idea
+//!
+//! The disk says what should be served, `HAProxy`'s memory says what is served, and [`reconcile`] makes the second equal the
+//! first. It observes everything afresh, computes a plan by a pure function ([`plan`]), applies it, and observes again; it is
+//! done when there is nothing left to plan. Nothing is ever mended by remembering that something happened. So a crash or a
+//! restart, of hotcert or of `HAProxy`, at any instant, needs no code of its own, and to do a round twice changes nothing.
+//!
+//! # The road of a certificate
+//!
+//! ```text
+//!  ACME authority               a certificate file
+//!        |  acme, solver               |
+//!  +-----v-----+                 +-----v-----+
+//!  |   renew   |                 | cli::push |
+//!  +-----+-----+                 +-----+-----+
+//!        |  gate (bundle)              |  gate (bundle)
+//!  +-----v-----------------------------v-----+
+//!  |  store: generations of what passed      |
+//!  +--------------------+--------------------+
+//!                       v
+//!   reconcile: observe > plan > apply > verify
+//!        |  haproxy          |  store::publish      ^  probe
+//!        v                   v                      |
+//!  HAProxy's memory    the files that HAProxy    what clients
+//!  (runtime API)       reads at its next start   are shown
+//! ```
+//!
+//! - [`renew`] never talks to `HAProxy`, and [`reconcile`] never to an authority: they meet only in the [`store`].
+//! - A certificate that is pushed takes the same road as one that was ordered: the gate ([`bundle::Gate`]), a generation
+//!   ([`store::Generation`]), a round. So each can be rolled back, and a bad file never displaces a good generation.
+//! - A [`bundle::Bundle`] exists only after the gate, so that whoever holds one need not check it again.
+//!
+//! # Layers
+//!
+//! A module imports only from lower layers, so modules of one layer do not know each other. `tests/layers.rs` holds this.
+//!
+//! | layer | module | owns |
+//! |---|---|---|
+//! | 0 | [`model`] | validated values, such as [`model::CertName`] and [`model::Slot`]; parsing is the only way to get one |
+//! | 0 | [`clock`] | the time of day, as a seam for tests |
+//! | 1 | [`bundle`] | PEM to a [`bundle::Bundle`]: the gate, and keys that do not show themselves |
+//! | 1 | [`plan`] | from [`plan::Desired`] and [`plan::Actual`] to a [`plan::Plan`]; no I/O, no time |
+//! | 1 | [`schedule`] | when to renew, and when to try again |
+//! | 2 | [`config`] | the file, flags and what is remembered, to one checked [`config::Config`] |
+//! | 2 | [`store`] | everything that is written to disk: generations, journal, accounts, published files, locks |
+//! | 2 | [`haproxy`] | the runtime API: a [`haproxy::Session`] is one connection to one worker |
+//! | 2 | [`acme`] | certificate authorities: accounts, orders, challenges |
+//! | 2 | [`solver`] | one file for each way to answer a challenge |
+//! | 2 | [`probe`] | what a client is shown, and what an authority would be answered |
+//! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
+//! | 3 | [`renew`] | what is due, ordering it, storing the generation |
+//! | 4 | [`observe`] | logs |
+//! | 5 | [`cli`] | one file for each command; rendering; exit codes |
+//!
+//! # Rules
+//!
+//! - Layers 0 and 1 wait for nothing and read no file. Files are written by the [`store`] alone, but for challenges in the
+//!   directory of another web server ([`solver::Webroot`]).
+//! - Each durable write, and each request that changes something, is followed by a trace event of the target
+//!   `hotcert::step`. The tests end the process at each of them.
+//! - Private keys are in no error, no log and no `Debug`.
+//! - Each module has one error type; those of adapters say whether to try again ([`schedule::Retry`]). Errors become text, with
+//!   their causes and a hint, once: in [`cli`].
 
 pub mod acme;
 pub mod bundle;
