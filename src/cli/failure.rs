@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::bundle::Refusal;
-use crate::model::Invalid;
+use crate::model::{CertName, Invalid};
 use crate::reconcile;
 use crate::schedule::Retry;
 use crate::{acme, config, renew, store};
@@ -53,6 +53,8 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    const INTERRUPTED: &'static str = "interrupted";
+
     pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -76,6 +78,22 @@ impl Failure {
         let error = anyhow::Error::new(error).context(format!("cannot read the roots {}", path.display()));
         let hint = "give a PEM file with certificates by --root-ca, root_ca or trust".to_owned();
         Self::of(error.as_ref(), Some(hint), "config", Exit::Config)
+    }
+
+    /// A signal ended the work on a certificate.
+    pub(super) fn interrupted(name: &CertName) -> Self {
+        Self {
+            message: format!("the order for {name} was interrupted"),
+            causes: Vec::new(),
+            hint: Some("run the same command again: it continues the order".to_owned()),
+            kind: Self::INTERRUPTED,
+            is_list: false,
+            exit: Exit::Later,
+        }
+    }
+
+    pub(super) fn is_interruption(&self) -> bool {
+        self.kind == Self::INTERRUPTED
     }
 
     fn of(error: &(dyn std::error::Error + 'static), hint: Option<String>, kind: &'static str, exit: Exit) -> Self {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::app::App;
@@ -55,18 +56,33 @@ pub(super) async fn run(global: &Global, args: &Issue, output: &Output) -> Resul
     conclude(output, &Document { ordered, report: &report }, &report, Vec::new())
 }
 
-/// Orders, while tokens are kept on the nodes.
-pub(super) async fn obtain(app: &App, certificate: &Certificate, force: bool) -> Result<Obtained, renew::Error> {
+/// Orders, while tokens are kept on the nodes. A signal gives the order up, so that no answer to a challenge is left behind.
+pub(super) async fn obtain(app: &App, certificate: &Certificate, force: bool) -> Result<Obtained, Failure> {
     let reconciler = app.reconciler();
     let stop = CancellationToken::new();
     let renewer = app.renewer();
     let order = async {
-        let obtained = renewer.obtain(certificate, force).await;
+        let obtained = tokio::select! {
+            obtained = renewer.obtain(certificate, force) => obtained.map_err(Failure::from),
+            () = interruption() => Err(Failure::interrupted(&certificate.name)),
+        };
         stop.cancel();
         obtained
     };
     let keeper = Keeper { reconciler: &reconciler };
     tokio::join!(order, keeper.run(stop.clone())).0
+}
+
+/// Waits for `SIGINT` or `SIGTERM`. From then on, loading is not interrupted by them: it takes moments, and is better finished.
+async fn interruption() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 /// Remembers how the certificate was ordered, for commands without a configuration.

@@ -60,8 +60,9 @@ pub(super) async fn run(global: &Global, args: &Renew, output: &Output) -> Resul
         match obtain(&app, certificate, args.force).await {
             Ok(Obtained::Ordered(_)) => ordered.push(certificate.name.clone()),
             Ok(Obtained::Kept(_)) => {}
+            Err(failure) if failure.is_interruption() => return Err(failure),
             // One certificate that fails holds up no other.
-            Err(error) => failures.push(error.into()),
+            Err(failure) => failures.push(failure),
         }
     }
     let scope: BTreeSet<CertName> = app.config.certificates.keys().filter(|name| chosen(name)).cloned().collect();

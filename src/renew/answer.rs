@@ -13,7 +13,7 @@ const PLACED_DEADLINE: Duration = Duration::from_secs(15);
 /// How often it is looked whether it has.
 const POLL: Duration = Duration::from_millis(50);
 
-/// What answers for one order. [`Answers::withdraw_all`] is called at its end, however it ends.
+/// What answers for one order. Dropped, it takes every answer away, however the order ends: also when it is given up in the middle.
 pub(super) struct Answers<'a> {
     renewer: &'a Renewer<'a>,
     certificate: &'a CertName,
@@ -70,15 +70,6 @@ impl<'a> Answers<'a> {
         Ok(())
     }
 
-    /// Takes all answers away. One that cannot be taken away does no harm but to order, so it is no failure.
-    pub(super) fn withdraw_all(&self) {
-        for token in &self.presented {
-            if let Err(error) = self.withdraw(token) {
-                tracing::warn!(certificate = %self.certificate, %error, "an answer to a challenge was left behind");
-            }
-        }
-    }
-
     /// Waits until every node has a token.
     async fn placed(&self, token: &Token) -> Result<(), Error> {
         let deadline = tokio::time::Instant::now() + PLACED_DEADLINE;
@@ -113,5 +104,16 @@ impl<'a> Answers<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Answers<'_> {
+    fn drop(&mut self) {
+        for token in &self.presented {
+            // It does no harm but to order, so it is no failure.
+            if let Err(error) = self.withdraw(token) {
+                tracing::warn!(certificate = %self.certificate, %error, "an answer to a challenge was left behind");
+            }
+        }
     }
 }

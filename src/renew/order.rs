@@ -46,7 +46,7 @@ impl Attempt<'_> {
             self.finish(&mut order, &key, &mut answers).await.map(|chain| (chain, key))
         }
         .await;
-        answers.withdraw_all();
+        drop(answers);
 
         match outcome {
             Ok((chain, key)) => self.admit(&chain, &key),

@@ -126,6 +126,22 @@ fn tokens_are_on_every_node_and_come_back_after_a_reload_of_new_servers() {
     tokens_are_on_every_node_and_come_back_after_a_reload(NEW);
 }
 
+#[test]
+fn an_order_that_is_interrupted_leaves_no_token_and_is_followed_up() {
+    let two = Two::new(NEW);
+    let issue = two.issue("shop.test");
+    two.gate.wait_asked();
+    assert_eq!(two.tokens(1).len(), 1);
+    let stopped = issue.stop().expect_code(75);
+    assert_eq!(stopped.json()["error"]["kind"], "interrupted", "{stopped:?}");
+    two.expect_no_tokens();
+
+    two.gate.pass(two.nodes[1].http_addr());
+    two.issue("shop.test").wait(SERVER_DEADLINE).expect_code(0);
+    assert_eq!(two.pebble.certificates(), 1);
+    two.expect_no_tokens();
+}
+
 /// A token on some nodes only would fail the order whenever the authority meets another.
 #[test]
 fn no_order_is_spent_while_a_node_cannot_be_given_tokens() {
