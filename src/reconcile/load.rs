@@ -149,9 +149,9 @@ impl Reconciler<'_> {
         create: bool,
     ) -> Result<Staged, Error> {
         let node = &nodes.views[name].node;
-        let Some(mut session) = nodes.sessions.remove(name) else {
-            return Err(Error::Restarted { node: name.clone() });
-        };
+        let gone = || Error::Restarted { node: name.clone() };
+        // It stays where it is until the transaction takes it, so that what follows an error can still use it.
+        let session = nodes.sessions.get_mut(name).ok_or_else(gone)?;
         if create {
             session.create(slot).await.map_err(|error| Error::node(node, error))?;
         }
@@ -161,6 +161,7 @@ impl Reconciler<'_> {
             slots: BTreeMap::from([(slot.clone(), bundle.facts().sha1)]),
         };
         self.store.note_staging(&nodes.locks[name], &staging)?;
+        let session = nodes.sessions.remove(name).ok_or_else(gone)?;
         session.stage(slot, bundle).await.map_err(|failed| {
             let Failed { error, session } = *failed;
             nodes.sessions.extend(session.map(|session| (name.clone(), session)));
