@@ -86,12 +86,9 @@ async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &O
                 ));
             }
         }
-        let directory =
-            node.haproxy_crt_dir.clone().or_else(|| node.crt_dir.as_ref().map(|dir| dir.display().to_string()));
-        if let Some(directory) = directory {
+        if let Some(directory) = node.directory() {
             text.push_str(&format!(
-                "# In the frontend on port 443; strict-sni lets HAProxy start before there is a certificate:\nbind :443 ssl crt {}/ strict-sni\n\n",
-                directory.trim_end_matches('/')
+                "# In the frontend on port 443; strict-sni lets HAProxy start before there is a certificate:\nbind :443 ssl crt {directory}/ strict-sni\n\n"
             ));
         }
     }

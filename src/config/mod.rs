@@ -160,6 +160,15 @@ pub struct Order {
     pub keys: Vec<KeyType>,
 }
 
+impl Node {
+    /// The directory of published files, as `HAProxy` names it.
+    #[must_use]
+    pub fn directory(&self) -> Option<String> {
+        let own = || self.crt_dir.as_ref().map(|directory| directory.display().to_string());
+        self.haproxy_crt_dir.clone().or_else(own).map(|directory| directory.trim_end_matches('/').to_owned())
+    }
+}
+
 impl Config {
     /// Reads the file, if there is one, and lays the flags over it.
     ///

@@ -194,12 +194,15 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Plan {
             steps.push(Step::Create { certificate: name.clone(), slot: want.slot.clone() });
         }
     }
+    let owners: BTreeMap<&Slot, &CertName> =
+        desired.certificates.iter().map(|(name, want)| (&want.slot, name)).collect();
     let mut rest: BTreeSet<_> = desired.certificates.keys().collect();
     for slot in contest.order {
-        let Some((name, want)) = desired.certificates.iter().find(|(_, want)| want.slot == slot) else {
+        let Some(&name) = owners.get(&slot) else {
             steps.push(Step::Replace { slot, with: Contents::OwnFile, reason: Reason::GiveWay });
             continue;
         };
+        let want = &desired.certificates[name];
         // To attach is to load into the list, and as good as loading again.
         if !want.is_held_in(actual) || want.is_attached_in(actual) {
             let reason = want.reason(actual);

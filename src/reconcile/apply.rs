@@ -11,7 +11,7 @@ use crate::plan::{Contents, Step};
 use crate::store::{NodeLock, publish};
 
 impl Reconciler<'_> {
-    /// Applies the plan of every node that was locked. A certificate that fails changes nothing and holds up no other.
+    /// Applies the plan of every node. A certificate that fails changes nothing and holds up no other.
     pub(super) async fn apply(
         &self,
         stored: &Stored,
@@ -21,7 +21,6 @@ impl Reconciler<'_> {
     ) -> Vec<Failure> {
         let mut failures = Vec::new();
         let mut nodes = Nodes { views: &seen.views, sessions, locks };
-        nodes.sessions.retain(|name, _| nodes.locks.contains_key(name));
         let reachable: Vec<NodeName> = nodes.sessions.keys().cloned().collect();
 
         for name in &reachable {

@@ -76,9 +76,7 @@ impl Unplaced {
 /// the same names, else a new one in the only directory that `HAProxy` reads.
 pub(crate) fn place(certificate: &Certificate, node: &Node, inventory: &Inventory) -> Result<Place, Unplaced> {
     let file_name = format!("{}.pem", certificate.name);
-    let configured =
-        node.haproxy_crt_dir.clone().or_else(|| node.crt_dir.as_ref().map(|dir| dir.display().to_string()));
-    let slot = match configured {
+    let slot = match node.directory() {
         Some(directory) => slot_in(&directory, &file_name)?,
         None => find(certificate, &file_name, inventory)?,
     };

@@ -27,16 +27,16 @@ pub use observe::View;
 pub use report::{CertState, CertificateReport, NodeReport, NodeState, Report, ServedBy, Verified};
 pub use tokens::{Keeper, TokenError};
 
-use crate::bundle::{Bundle, Rival};
 use desire::Place;
 use inventory::Inventory;
 
+use crate::bundle::{Bundle, Rival};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::haproxy::{self, Connect, Session};
 use crate::model::{CertName, NodeName};
 use crate::schedule::Retry;
-use crate::store::{Generation, Meta, NodeLock, Source, Store, publish};
+use crate::store::{self, Generation, Meta, NodeLock, Source, Store, publish};
 
 /// How long a round waits for another process of ours to finish with a node. A round takes seconds at most.
 const LOCK_DEADLINE: Duration = Duration::from_secs(30);
@@ -84,7 +84,8 @@ impl Reconciler<'_> {
         (seen.views, seen.unreachable)
     }
 
-    /// Looks at every node and plans for it as if a certificate had this bundle as its current generation; changes nothing.
+    /// Looks at every node and plans for it as if a certificate had this bundle as its current generation; changes nothing. That it
+    /// has a place, and a directory to be published in, was seen by [`rivals`](Self::rivals).
     pub async fn preview(&self, name: &CertName, bundle: &Bundle) -> Result<BTreeMap<NodeName, View>, Error> {
         let meta = Meta { source: Source::Push, issuer: None, created: self.clock.now() };
         let generation = Generation { number: 0, bundle: bundle.clone(), meta };
@@ -92,18 +93,9 @@ impl Reconciler<'_> {
         stored.generations.insert(name.clone(), generation);
         let (seen, _) = self.look(&stored).await;
         for view in seen.views.values() {
-            if let Some(why) = view.unplaced.get(name) {
-                let (node, why) = (view.node.name.clone(), why.clone());
-                return Err(Error::Unplaced { certificate: name.clone(), node, why });
-            }
             let Some(want) = view.desired.certificates.get(name) else { continue };
             if let Err(limit) = view.info.fits(&want.slot, bundle) {
                 return Err(Error::TooLarge { certificate: name.clone(), node: view.node.name.clone(), limit });
-            }
-            if want.publish
-                && let Some(directory) = view.places[name].file.as_deref().and_then(Path::parent)
-            {
-                publish::check_directory(directory)?;
             }
         }
         one_is_reachable(seen.views, seen.unreachable)
@@ -261,19 +253,13 @@ impl Reconciler<'_> {
     async fn lock_nodes(&self) -> Result<BTreeMap<NodeName, NodeLock>, Error> {
         let mut nodes: Vec<_> = self.config.nodes.values().collect();
         nodes.sort_by(|a, b| a.socket.cmp(&b.socket));
-        let deadline = tokio::time::Instant::now() + LOCK_DEADLINE;
+        let end = tokio::time::Instant::now() + LOCK_DEADLINE;
         let mut locks = BTreeMap::new();
         for node in nodes {
-            loop {
-                if let Some(lock) = self.store.try_lock_node(&node.socket.to_string()).map_err(Error::Store)? {
-                    locks.insert(node.name.clone(), lock);
-                    break;
-                }
-                if tokio::time::Instant::now() >= deadline {
-                    return Err(Error::Busy { node: node.name.clone(), waited: LOCK_DEADLINE });
-                }
-                tokio::time::sleep(POLL).await;
-            }
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            let lock = store::until(left, || self.store.try_lock_node(&node.socket.to_string())).await?;
+            let busy = || Error::Busy { node: node.name.clone(), waited: LOCK_DEADLINE };
+            locks.insert(node.name.clone(), lock.ok_or_else(busy)?);
         }
         Ok(locks)
     }

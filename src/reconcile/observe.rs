@@ -32,6 +32,8 @@ pub struct View {
     pub foreign_transaction: Option<String>,
     /// Certificates that have no place on it.
     pub unplaced: BTreeMap<CertName, Unplaced>,
+    /// The certificate that should serve each name which it shares with another slot.
+    pub(crate) rightful: BTreeMap<Identifier, CertName>,
     pub(crate) places: BTreeMap<CertName, Place>,
     pub(crate) serials: BTreeMap<Slot, Serial>,
 }
@@ -49,27 +51,30 @@ impl Reconciler<'_> {
             plan: Plan::default(),
             foreign_transaction: None,
             unplaced: BTreeMap::new(),
+            rightful: BTreeMap::new(),
             places: BTreeMap::new(),
             serials: BTreeMap::new(),
         };
         self.desire(&mut view, &inventory, stored, now);
         self.look_at_open_transaction(&mut view, session, &inventory).await?;
 
+        let ours: BTreeMap<Slot, &Want> =
+            view.desired.certificates.values().map(|want| (want.slot.clone(), want)).collect();
         for (slot, loaded) in &inventory.loaded {
-            let want = view.desired.certificates.values().find(|want| want.slot == *slot);
+            let want = ours.get(slot).copied();
             view.serials.extend(loaded.leaf.as_ref().map(|leaf| (slot.clone(), leaf.serial.clone())));
             view.actual.slots.insert(slot.clone(), held(slot, loaded, want, &inventory, now));
         }
         let contested: BTreeSet<Identifier> = view.desired.certificates.values().flat_map(Want::answers).collect();
-        let ours: BTreeSet<_> = view.desired.certificates.values().map(|want| want.slot.clone()).collect();
         for (slot, held) in &mut view.actual.slots {
             if let Some(held) = held
-                && !ours.contains(slot)
+                && !ours.contains_key(slot)
                 && !held.names.is_disjoint(&contested)
             {
                 held.reloadable = own_file(slot).is_some_and(|bundle| bundle.facts().sha1 == held.sha1);
             }
         }
+        view.rightful = plan::rightful(&view.desired, &view.actual);
         view.actual.shown = self.shown(&view, &inventory).await;
         view.plan = plan::plan(&view.desired, &view.actual);
         Ok(view)
@@ -147,13 +152,13 @@ impl Reconciler<'_> {
     /// known, else as far as `HAProxy` tells (3.2).
     async fn shown(&self, view: &View, inventory: &Inventory) -> BTreeMap<Identifier, Sha1> {
         let mut shown = BTreeMap::new();
-        for (name, owner) in plan::rightful(&view.desired, &view.actual) {
-            let rightful = view.desired.certificates[&owner].facts.sha1;
+        for (name, owner) in &view.rightful {
+            let rightful = view.desired.certificates[owner].facts.sha1;
             for address in &view.node.verify {
-                if let Ok(served) = verify::shake(address, &name).await {
+                if let Ok(served) = verify::shake(address, name).await {
                     let sha1 = Sha1::of(&served.leaf);
                     // Of several addresses the one that is wrong counts.
-                    if shown.get(&name).is_none_or(|seen| *seen == rightful) {
+                    if shown.get(name).is_none_or(|seen| *seen == rightful) {
                         shown.insert(name.clone(), sha1);
                     }
                 }
@@ -162,7 +167,7 @@ impl Reconciler<'_> {
                 let answering =
                     inventory.sni.iter().find(|sni| sni.sni == name.to_string()).and_then(|sni| sni.name.slot());
                 let held = answering.and_then(|slot| view.actual.slots.get(slot)?.as_ref());
-                shown.extend(held.map(|held| (name, held.sha1)));
+                shown.extend(held.map(|held| (name.clone(), held.sha1)));
             }
         }
         shown

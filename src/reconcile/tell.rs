@@ -4,8 +4,8 @@ use super::observe::View;
 use super::report::{CertState, CertificateReport, NodeReport, NodeState, Report, ServedBy, Verified};
 use super::verify::Handshakes;
 use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
-use crate::model::CertName;
-use crate::plan::{self, Reason, Step, Want};
+use crate::model::{CertName, Identifier};
+use crate::plan::{Reason, Step, Want};
 use crate::schedule;
 use crate::store::Source;
 
@@ -155,11 +155,8 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
 
 /// Where several slots cover a name, and there is no way to look which one clients are shown.
 fn unseen(view: &View, want: &Want) -> Option<String> {
-    let contested = plan::rightful(&view.desired, &view.actual);
-    let name = want
-        .answers()
-        .into_iter()
-        .find(|name| contested.contains_key(name) && !view.actual.shown.contains_key(name))?;
+    let is_unseen = |name: &Identifier| view.rightful.contains_key(name) && !view.actual.shown.contains_key(name);
+    let name = want.answers().into_iter().find(is_unseen)?;
     Some(format!(
         "another slot covers {} too, and nothing shows which one clients get: say by --verify (or `verify`) where to look",
         name.human()

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::{Error, Reconciler, Scope, Seen, Stored};
 use crate::model::{Authority, CertName, Facts, Identifier, NodeName, Sha256};
-use crate::plan;
 use crate::probe::{self, Served};
 
 /// How often a handshake that shows something else is repeated, and how long it waits before: behind one address may stand
@@ -43,14 +42,13 @@ impl Reconciler<'_> {
     pub(super) async fn handshakes(&self, scope: Scope<'_>, stored: &Stored, seen: &Seen) -> Handshakes {
         let mut handshakes = Handshakes::new();
         for (node, view) in &seen.views {
-            let rightful = plan::rightful(&view.desired, &view.actual);
             for (name, want) in &view.desired.certificates {
                 if scope.is_some_and(|scope| !scope.contains(name)) {
                     continue;
                 }
                 let mut outcome = None;
                 for identifier in want.answers() {
-                    let owner = rightful.get(&identifier).unwrap_or(name);
+                    let owner = view.rightful.get(&identifier).unwrap_or(name);
                     let Some(expected) = stored.generations.get(owner) else { continue };
                     for address in &view.node.verify {
                         let served = shake(address, &identifier).await;

@@ -6,12 +6,10 @@ use super::{Error, Renewer};
 use crate::acme::{Account, AccountKey, Http};
 use crate::config::Issuer;
 use crate::model::DirectoryUrl;
-use crate::store::{AccountLock, AccountRecord};
+use crate::store::{self, AccountLock, AccountRecord};
 
 /// How long another process may take to register the account.
 const LOCK_DEADLINE: Duration = Duration::from_mins(1);
-/// How often its lock is tried for.
-const POLL: Duration = Duration::from_millis(50);
 
 impl Renewer<'_> {
     /// The key of the account, which is made and saved before the authority hears of it.
@@ -74,15 +72,8 @@ impl Renewer<'_> {
     }
 
     async fn lock_account(&self, directory: &DirectoryUrl) -> Result<AccountLock, Error> {
-        let deadline = tokio::time::Instant::now() + LOCK_DEADLINE;
-        loop {
-            if let Some(lock) = self.store.try_lock_account(directory.as_str())? {
-                return Ok(lock);
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(Error::AccountBusy { waited: LOCK_DEADLINE });
-            }
-            tokio::time::sleep(POLL).await;
-        }
+        store::until(LOCK_DEADLINE, || self.store.try_lock_account(directory.as_str()))
+            .await?
+            .ok_or(Error::AccountBusy { waited: LOCK_DEADLINE })
     }
 }

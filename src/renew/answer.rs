@@ -10,8 +10,6 @@ use crate::store::{self, Place};
 
 /// How long a token may take to reach every node: each has a deadline of some seconds of its own.
 const PLACED_DEADLINE: Duration = Duration::from_secs(15);
-/// How often it is looked whether it has.
-const POLL: Duration = Duration::from_millis(50);
 
 /// What answers for one order. Dropped, it takes every answer away, however the order ends: also when it is given up in the middle.
 pub(super) struct Answers<'a> {
@@ -72,17 +70,12 @@ impl<'a> Answers<'a> {
 
     /// Waits until every node has a token.
     async fn placed(&self, token: &Token) -> Result<(), Error> {
-        let deadline = tokio::time::Instant::now() + PLACED_DEADLINE;
-        loop {
-            let tokens = self.renewer.store.tokens()?;
-            if tokens.iter().any(|stored| stored.token == token.as_str() && stored.placed) {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(Error::TokenNotPlaced { token: token.clone(), waited: PLACED_DEADLINE });
-            }
-            tokio::time::sleep(POLL).await;
-        }
+        let store = self.renewer.store;
+        let is_placed = |stored: &store::Token| stored.token == token.as_str() && stored.placed;
+        store::until(PLACED_DEADLINE, || Ok::<_, Error>(store.tokens()?.into_iter().find(is_placed)))
+            .await?
+            .map(drop)
+            .ok_or_else(|| Error::TokenNotPlaced { token: token.clone(), waited: PLACED_DEADLINE })
     }
 
     /// Takes away what a crash left of an earlier attempt at the same certificate, in whichever way it was answered.

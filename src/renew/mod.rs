@@ -25,12 +25,10 @@ use crate::clock::Clock;
 use crate::config::{Certificate, Order};
 use crate::model::CertName;
 use crate::schedule;
-use crate::store::{CertLock, Meta, Source, Store};
+use crate::store::{self, CertLock, Meta, Source, Store};
 
 /// How long another process may take to order the same certificate before we give up waiting for it.
 const LOCK_DEADLINE: Duration = Duration::from_mins(5);
-/// How often it is looked whether it has finished.
-const POLL: Duration = Duration::from_millis(200);
 
 /// Gets certificates from authorities into the store.
 pub struct Renewer<'a> {
@@ -162,21 +160,13 @@ impl Renewer<'_> {
 
     /// Takes the lock of a certificate, waiting for another process that has it.
     pub async fn lock(&self, name: &CertName) -> Result<CertLock, Error> {
-        let deadline = tokio::time::Instant::now() + LOCK_DEADLINE;
-        let mut told = false;
-        loop {
-            if let Some(lock) = self.store.try_lock_certificate(name)? {
-                return Ok(lock);
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(Error::Busy { name: name.clone(), waited: LOCK_DEADLINE });
-            }
-            if !told {
-                tracing::info!(certificate = %name, "another hotcert is at work on it; waiting");
-                told = true;
-            }
-            tokio::time::sleep(POLL).await;
+        if let Some(lock) = self.store.try_lock_certificate(name)? {
+            return Ok(lock);
         }
+        tracing::info!(certificate = %name, "another hotcert is at work on it; waiting");
+        store::until(LOCK_DEADLINE, || self.store.try_lock_certificate(name))
+            .await?
+            .ok_or_else(|| Error::Busy { name: name.clone(), waited: LOCK_DEADLINE })
     }
 }
 

@@ -18,7 +18,7 @@
 //! harmless. What must not run twice at a time takes a lock that the kernel releases ([`CertLock`], [`NodeLock`],
 //! [`AccountLock`]); the functions that change something cannot be called without one. Readers need none.
 //!
-//! The calls block, for as long as the disk takes to sync a few small files. When root runs hotcert on the state of another
+//! The calls block, for as long as the disk takes to sync a few small files; only [`until`] waits. When root runs hotcert on the state of another
 //! user, what it writes belongs to that user, so that the daemon can still read it.
 
 mod accounts;
@@ -33,6 +33,7 @@ pub mod publish;
 mod read;
 mod staging;
 mod tokens;
+mod wait;
 
 pub use accounts::{AccountRecord, KeyPem, StoredAccount};
 pub use certs::{Generation, Meta, Source};
@@ -42,6 +43,7 @@ pub use lock::{AccountLock, CertLock, NodeLock};
 pub use mark::Mark;
 pub use staging::Staging;
 pub use tokens::{Place, Token};
+pub use wait::until;
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
