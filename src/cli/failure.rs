@@ -164,7 +164,7 @@ impl From<&reconcile::Error> for Failure {
             E::ForeignTransaction { .. } => "foreign-transaction",
             E::Unplaced { .. } | E::Unattachable { .. } => "unplaced",
             E::TooLarge { .. } => "too-large",
-            E::NotServed { .. } => "not-served",
+            E::NotServed { .. } | E::Unserved { .. } => "not-served",
             E::Store(_) => "store",
         };
         let exit = if matches!(error, E::Store(_)) { Exit::Failed } else { later(error.retry()) };

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Scope;
 use super::desire::Unplaced;
+use super::{NodeState, Scope};
 use crate::config::{Config, Node};
 use crate::haproxy::{self, TooLarge};
 use crate::model::{CertName, Invalid, NodeName};
@@ -75,6 +75,16 @@ pub enum Error {
         /// Which node.
         node: NodeName,
     },
+    /// A round has ended, and the certificate is not served.
+    #[error("certificate {certificate} is not served by node {node} after all that was done: it is {state}")]
+    Unserved {
+        /// Which certificate.
+        certificate: CertName,
+        /// Which node.
+        node: NodeName,
+        /// How it stands there.
+        state: NodeState,
+    },
     /// Clients are shown something else than what was loaded.
     #[error("node {node}: a client that asks {address} for {name} is shown {found}, not {expected}")]
     NotServed {
@@ -106,6 +116,12 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether it says why a node does not serve a certificate.
+    pub(super) fn tells_of(&self, certificate: &CertName, node: &NodeName) -> bool {
+        self.certificate.as_ref().is_none_or(|name| name == certificate)
+            && self.node.as_ref().is_none_or(|name| name == node)
+    }
+
     /// Whether somebody who asked for these certificates wants to hear of it.
     pub(super) fn concerns(&self, scope: Scope<'_>, config: &Config) -> bool {
         let Some(scope) = scope else { return true };
@@ -135,7 +151,9 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Node { source, .. } => source.retry(),
-            Self::Busy { .. } | Self::ForeignTransaction { .. } | Self::Restarted { .. } => Retry::Backoff,
+            Self::Busy { .. } | Self::ForeignTransaction { .. } | Self::Restarted { .. } | Self::Unserved { .. } => {
+                Retry::Backoff
+            }
             Self::Store(source) => source.retry(),
             Self::Unplaced { .. } | Self::Unattachable { .. } | Self::TooLarge { .. } | Self::NotServed { .. } => {
                 Retry::Never
@@ -155,6 +173,10 @@ impl Error {
             Self::Unplaced { why, .. } => Some(why.hint()),
             Self::TooLarge { limit, .. } => Some(limit.hint()),
             Self::Unattachable { .. } => Some("correct crt_list, options or filters".to_owned()),
+            Self::Unserved { .. } => Some(
+                "look whether HAProxy was restarted, or another program changes its certificates, and run `hotcert sync`"
+                    .to_owned(),
+            ),
             Self::Restarted { .. } => Some("run `hotcert sync` once it is up".to_owned()),
             Self::NotServed { name, .. } if name.parse::<std::net::IpAddr>().is_ok() => Some(
                 "a client that connects to an address names none, so HAProxy shows it the first certificate of the bind line, and with strict-sni none: name this one there first"

@@ -143,6 +143,8 @@ impl Reconciler<'_> {
             tracing::warn!(certificate = ?failure.certificate, error = %failure.error, "another certificate needs a look");
         }
         report.failures.splice(0..0, concerned);
+        let unserved = unserved(&report);
+        report.failures.extend(unserved);
         Ok(report)
     }
 
@@ -263,6 +265,23 @@ impl Reconciler<'_> {
         }
         Ok(locks)
     }
+}
+
+/// Certificates that a node does not serve after a round, with no failure that says so yet: `HAProxy` was restarted meanwhile,
+/// something else changed it, or it took what it does not use.
+fn unserved(report: &Report) -> Vec<Failure> {
+    let mut unserved = Vec::new();
+    for certificate in report.certificates.iter().filter(|certificate| certificate.generation.is_some()) {
+        for node in &certificate.nodes {
+            let is_known = || report.failures.iter().any(|failure| failure.tells_of(&certificate.name, &node.name));
+            if matches!(node.state, NodeState::Stale | NodeState::Absent | NodeState::Detached) && !is_known() {
+                let (certificate, node, state) = (certificate.name.clone(), node.name.clone(), node.state);
+                let error = Error::Unserved { certificate: certificate.clone(), node: node.clone(), state };
+                unserved.push(Failure::of(&certificate, Some(&node), error));
+            }
+        }
+    }
+    unserved
 }
 
 /// With some nodes out of reach the others are served; without any there is nothing to measure against.

@@ -1,5 +1,7 @@
 //! How everything stands, for people and for programs.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -104,6 +106,12 @@ pub enum NodeState {
     Detached,
     /// The node cannot be asked.
     Unreachable,
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// How it is known what a node serves.
