@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
+use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::{Global, Output};
@@ -61,7 +62,13 @@ impl App {
     }
 
     pub(super) fn reconciler(&self) -> Reconciler<'_> {
-        Reconciler { config: &self.config, store: &self.store, clock: &self.clock, connect: &SystemConnect }
+        Reconciler {
+            config: &self.config,
+            store: &self.store,
+            clock: &self.clock,
+            connect: &SystemConnect,
+            stop: CancellationToken::new(),
+        }
     }
 
     pub(super) fn renewer(&self) -> Renewer<'_> {

@@ -29,13 +29,13 @@ pub(super) fn run(global: &Global, output: &Output) -> Result<Exit, Failure> {
     let app = App::load(global, &flags, output)?;
     let mut certificates = Vec::new();
     for certificate in app.config.certificates.values() {
-        let stored = app.store.facts(&certificate.name)?;
+        let stored = app.store.current(&certificate.name)?;
         certificates.push(Line {
             name: certificate.name.clone(),
             domains: certificate.domains.clone(),
-            source: stored.as_ref().map(|(.., meta)| meta.source),
-            not_after: stored.as_ref().map(|(_, facts, _)| facts.not_after),
-            generation: stored.as_ref().map(|(number, ..)| *number),
+            source: stored.as_ref().map(|stored| stored.meta.source),
+            not_after: stored.as_ref().map(|stored| stored.facts.not_after),
+            generation: stored.as_ref().map(|stored| stored.number),
         });
     }
     let document = Document { certificates };

@@ -21,13 +21,13 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: &Output) -> Re
             Failure::usage(format!("certificate {name} has no earlier generation"), "name one by --to")
         })?,
     };
-    let target = app.store.generation(name, number)?;
+    let target = app.store.bundle(name, number)?;
     let required: BTreeSet<Identifier> = app.config.certificates[name].domains.iter().cloned().collect();
     // To go back is to load something older, so age is no reason to refuse; having expired is.
     let gate =
         Gate { name, now: app.clock.now(), trust: &app.trust, required: &required, rivals: &[], force: args.force };
-    let fullchain = [target.bundle.leaf_pem(), target.bundle.chain_pem()].concat();
-    gate.admit(&[fullchain.as_bytes(), target.bundle.key().pem().as_bytes()])?;
+    let fullchain = [target.leaf_pem(), target.chain_pem()].concat();
+    gate.admit(&[fullchain.as_bytes(), target.key().pem().as_bytes()])?;
 
     let lock = app.renewer().lock(name).await?;
     app.store.select(&lock, number)?;

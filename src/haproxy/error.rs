@@ -145,6 +145,20 @@ impl Error {
         }
     }
 
+    /// Whether nobody answers there at all.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSocket { .. }
+                | Self::Refused { .. }
+                | Self::Connect { .. }
+                | Self::ConnectTimeout { .. }
+                | Self::Silent { .. }
+                | Self::Closed { .. }
+        )
+    }
+
     /// When it may be tried again.
     #[must_use]
     pub fn retry(&self) -> Retry {

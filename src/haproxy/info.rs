@@ -31,12 +31,6 @@ impl Info {
     pub fn capabilities(&self) -> Capabilities {
         Capabilities::of(&self.version)
     }
-
-    /// Whether both descriptions are of the same process.
-    #[must_use]
-    pub fn is_same_process(&self, other: &Self) -> bool {
-        (self.pid, self.started_at) == (other.pid, other.started_at)
-    }
 }
 
 /// The level of a stats socket (configuration manual, `stats socket`, `level`).
@@ -135,15 +129,21 @@ impl Capabilities {
     }
 }
 
-/// Reads the fields of `show info` that matter; `None` when one of them is missing, so that it is not `HAProxy`.
-pub(super) struct Process {
-    pub(super) pid: u32,
-    pub(super) version: Version,
-    pub(super) started_at: Timestamp,
-    pub(super) stopping: bool,
+/// Which worker answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: Version,
+    /// When it started, to the second.
+    pub started_at: Timestamp,
+    /// Whether it is going away.
+    pub stopping: bool,
 }
 
 impl Process {
+    /// Reads the fields of `show info` that matter; `None` when one of them is missing, so that it is not `HAProxy`.
     pub(super) fn parse(reply: &str) -> Option<Self> {
         let field = |name: &str| {
             reply.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name).map(|(_, value)| value))

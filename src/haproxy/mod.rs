@@ -28,7 +28,7 @@ mod words;
 
 pub use connect::{Connect, Connecting, Stream, SystemConnect};
 pub use error::Error;
-pub use info::{Capabilities, Info, Level, Version};
+pub use info::{Capabilities, Info, Level, Process, Version};
 pub use limit::{PayloadLimit, TooLarge};
 pub use listing::{Certificates, Entry, Leaf, ListKind, Loaded, Name, Sni, Status};
 pub use reply::Rejection;

@@ -40,26 +40,9 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Connects, and asks who is there. Needs level admin.
     pub async fn open(connect: &dyn Connect, address: &Address) -> Result<Self, Error> {
-        let seconds = SILENCE.as_secs();
-        let stream = timeout(SILENCE, connect.connect(address))
-            .await
-            .map_err(|_| Error::ConnectTimeout { address: address.clone(), seconds })?
-            .map_err(|source| {
-                let address = address.clone();
-                match source.kind() {
-                    ErrorKind::NotFound => Error::NoSocket { address, source },
-                    ErrorKind::ConnectionRefused => Error::Refused { address, source },
-                    ErrorKind::Unsupported => Error::Unsupported { address },
-                    ErrorKind::PermissionDenied => Error::NoPermission { address, source },
-                    _ => Error::Connect { address, source },
-                }
-            })?;
-        let mut wire = Wire::new(stream);
+        let (mut wire, process) = greet(connect, address).await?;
         let (can, limit) = BEFORE_INFO;
         let strange = || Error::NotHaproxy { address: address.clone() };
-
-        wire.greet(address, can, limit).await?;
-        let process = Process::parse(&wire.ask(Command::ShowInfo, can, limit).await?).ok_or_else(strange)?;
         let level = Level::parse(&wire.ask(Command::ShowLevel, can, limit).await?).ok_or_else(strange)?;
         if level < Level::Admin {
             return Err(Error::Level { address: address.clone(), level });
@@ -271,6 +254,39 @@ pub(super) fn rejected(command: Command<'_>, rejection: Rejection) -> Error {
 
 pub(super) fn accept(command: Command<'_>, outcome: Result<(), Rejection>) -> Result<(), Error> {
     outcome.map_err(|rejection| rejected(command, rejection))
+}
+
+impl Process {
+    /// Asks which worker answers at an address, on a connection that is closed at once: that costs so little that it can be done
+    /// every second, and keeps no worker alive.
+    pub async fn ask(connect: &dyn Connect, address: &Address) -> Result<Self, Error> {
+        Ok(greet(connect, address).await?.1)
+    }
+}
+
+/// Connects, starts prompt mode, and asks which worker it is.
+async fn greet(connect: &dyn Connect, address: &Address) -> Result<(Wire, Process), Error> {
+    let seconds = SILENCE.as_secs();
+    let stream = timeout(SILENCE, connect.connect(address))
+        .await
+        .map_err(|_| Error::ConnectTimeout { address: address.clone(), seconds })?
+        .map_err(|source| {
+            let address = address.clone();
+            match source.kind() {
+                ErrorKind::NotFound => Error::NoSocket { address, source },
+                ErrorKind::ConnectionRefused => Error::Refused { address, source },
+                ErrorKind::Unsupported => Error::Unsupported { address },
+                ErrorKind::PermissionDenied => Error::NoPermission { address, source },
+                _ => Error::Connect { address, source },
+            }
+        })?;
+    let mut wire = Wire::new(stream);
+    let (can, limit) = BEFORE_INFO;
+    let strange = || Error::NotHaproxy { address: address.clone() };
+
+    wire.greet(address, can, limit).await?;
+    let process = Process::parse(&wire.ask(Command::ShowInfo, can, limit).await?).ok_or_else(strange)?;
+    Ok((wire, process))
 }
 
 #[cfg(test)]

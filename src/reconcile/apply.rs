@@ -6,7 +6,7 @@ use super::load::{Nodes, ownership};
 use super::observe::{View, own_file};
 use super::{Error, Failure, Reconciler, Seen, Stored};
 use crate::haproxy::Session;
-use crate::model::{CertName, NodeName, Slot};
+use crate::model::{CertName, NodeName, Sha256, Slot};
 use crate::plan::{Contents, Step};
 use crate::store::{NodeLock, publish};
 
@@ -30,8 +30,14 @@ impl Reconciler<'_> {
             }
         }
         for certificate in sequence(nodes.views) {
+            if self.stop.is_cancelled() {
+                break;
+            }
             let Some(generation) = stored.generations.get(&certificate) else { continue };
-            failures.extend(self.load(&certificate, &generation.bundle, &mut nodes).await);
+            match self.store.bundle(&certificate, generation.number) {
+                Ok(bundle) => failures.extend(self.load(&certificate, &bundle, &mut nodes).await),
+                Err(error) => failures.push(Failure::of(&certificate, None, error.into())),
+            }
         }
         for name in &reachable {
             for slot in giving_way(&nodes.views[name]) {
@@ -70,7 +76,13 @@ impl Reconciler<'_> {
                 let Some(directory) = &node.crt_dir else { continue };
                 let outcome = publish::check_directory(directory).and_then(|()| {
                     let file_name = format!("{name}.pem");
-                    publish::publish(directory, &file_name, &generation.bundle.combined_pem(), &ownership(node))
+                    if publish::published(&directory.join(&file_name))?
+                        .is_some_and(|bytes| Sha256::of(&bytes) == generation.published)
+                    {
+                        return Ok(false);
+                    }
+                    let bundle = self.store.bundle(name, generation.number)?;
+                    publish::publish(directory, &file_name, &bundle.combined_pem(), &ownership(node))
                 });
                 if let Err(error) = outcome {
                     failures.push(Failure::of(name, Some(&node.name), error.into()));

@@ -30,9 +30,11 @@ pub use tokens::{Keeper, TokenError};
 use desire::Place;
 use inventory::Inventory;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::bundle::{Bundle, Rival};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Certificate, Config, Node};
 use crate::haproxy::{self, Connect, Session};
 use crate::model::{CertName, NodeName};
 use crate::schedule::Retry;
@@ -58,6 +60,8 @@ pub struct Reconciler<'a> {
     pub clock: &'a dyn Clock,
     /// How nodes are reached.
     pub connect: &'a dyn Connect,
+    /// Ends a round between two certificates.
+    pub stop: CancellationToken,
 }
 
 /// The certificates that somebody wants to hear of. A round is always about all, for they may compete for names.
@@ -88,7 +92,7 @@ impl Reconciler<'_> {
     /// has a place, and a directory to be published in, was seen by [`rivals`](Self::rivals).
     pub async fn preview(&self, name: &CertName, bundle: &Bundle) -> Result<BTreeMap<NodeName, View>, Error> {
         let meta = Meta { source: Source::Push, issuer: None, created: self.clock.now() };
-        let generation = Generation { number: 0, bundle: bundle.clone(), meta };
+        let generation = Generation::of(0, meta, bundle);
         let mut stored = self.read_store();
         stored.generations.insert(name.clone(), generation);
         let (seen, _) = self.look(&stored).await;
@@ -111,19 +115,29 @@ impl Reconciler<'_> {
 
     /// One round: makes the nodes serve what is stored, and proves it.
     pub async fn round(&self, scope: Scope<'_>) -> Result<Report, Error> {
+        self.round_proving(scope, scope).await
+    }
+
+    /// One round that reports on `scope`, and proves by handshakes only those in `proof`: with thousands of certificates a daemon
+    /// cannot ask for all of them each time.
+    pub async fn round_proving(&self, scope: Scope<'_>, proof: Scope<'_>) -> Result<Report, Error> {
         let locks = self.lock_nodes().await?;
         let mut failures = Vec::new();
+        let mut settled = None;
         for attempt in 1..=ATTEMPTS {
             let stored = self.read_store();
             let (seen, sessions) = self.look_without_foreign_transactions(&stored).await?;
             let idle = seen.views.values().all(|view| view.plan.steps.is_empty());
-            if idle && attempt > 1 {
+            if !idle || attempt == 1 {
+                failures = self.apply(&stored, &seen, sessions, &locks).await;
+            }
+            if idle {
+                settled = Some((stored, seen));
                 break;
             }
-            failures = self.apply(&stored, &seen, sessions, &locks).await;
             // Locked by a commit that is going on: that passes at once.
             let passes = failures.iter().all(|failure| failure.error.retry() == Retry::Now);
-            if idle || !passes {
+            if !passes || self.stop.is_cancelled() {
                 break;
             }
             tracing::debug!(attempt, "round applied");
@@ -133,9 +147,14 @@ impl Reconciler<'_> {
         }
         drop(locks);
 
-        let stored = self.read_store();
-        let (seen, _) = self.look(&stored).await;
-        let handshakes = self.prove(scope, &stored, &seen).await;
+        let (stored, seen) = if let Some(settled) = settled {
+            settled
+        } else {
+            let stored = self.read_store();
+            let (seen, _) = self.look(&stored).await;
+            (stored, seen)
+        };
+        let handshakes = self.prove(proof, &stored, &seen).await;
         let mut report = self.tell(scope, stored, seen, handshakes);
         let (concerned, others): (Vec<_>, Vec<_>) =
             failures.into_iter().partition(|failure| failure.concerns(scope, self.config));
@@ -152,24 +171,16 @@ impl Reconciler<'_> {
     /// can be reached, or the certificate could not be loaded or published.
     pub async fn rivals(&self, name: &CertName) -> Result<Vec<Rival>, Error> {
         let Some(certificate) = self.config.certificates.get(name) else { return Ok(Vec::new()) };
-        let mut rivals = BTreeMap::new();
-        let mut unreachable = BTreeMap::new();
-        for node in self.config.nodes_of(certificate) {
+        for directory in self.config.nodes_of(certificate).filter_map(|node| node.crt_dir.as_ref()) {
             // Before HAProxy is asked, which cannot say what is wrong with it.
-            if let Some(directory) = node.crt_dir.as_ref().filter(|_| certificate.publish) {
+            if certificate.publish {
                 publish::check_directory(directory)?;
             }
-            let look = async {
-                let mut session = Session::open(self.connect, &node.socket).await?;
-                Inventory::take(&mut session).await
-            };
-            let inventory = match look.await {
-                Ok(inventory) => inventory,
-                Err(error) => {
-                    unreachable.insert(node.name.clone(), error);
-                    continue;
-                }
-            };
+        }
+        let nodes: Vec<_> = self.config.nodes_of(certificate).collect();
+        let (inventories, unreachable) = self.inventories(nodes).await;
+        let mut rivals = BTreeMap::new();
+        for (node, inventory) in inventories {
             let Place { slot, file, .. } = desire::place(certificate, node, &inventory)
                 .map_err(|why| Error::Unplaced { certificate: name.clone(), node: node.name.clone(), why })?;
             if certificate.publish
@@ -180,6 +191,45 @@ impl Reconciler<'_> {
             rivals.insert(node.name.clone(), inventory.rival(&slot, node));
         }
         Ok(one_is_reachable(rivals, unreachable)?.into_values().flatten().collect())
+    }
+
+    /// The same for many certificates at once, with one look at each node. What has no place, or no node that can be reached, has
+    /// no rivals: whether it can be loaded, the round will tell.
+    pub async fn rivals_of(&self, certificates: &[Certificate]) -> BTreeMap<CertName, Vec<Rival>> {
+        let (inventories, _) = self.inventories(self.config.nodes.values().collect()).await;
+        let on = |certificate: &Certificate| {
+            let nodes: Vec<_> = self.config.nodes_of(certificate).map(|node| &node.name).collect();
+            let rivals =
+                inventories.iter().filter(|(node, _)| nodes.contains(&&node.name)).filter_map(|(node, seen)| {
+                    let place = desire::place(certificate, node, seen).ok()?;
+                    seen.rival(&place.slot, node)
+                });
+            (certificate.name.clone(), rivals.collect())
+        };
+        certificates.iter().map(on).collect()
+    }
+
+    /// Reads what nodes have loaded, from all at once.
+    async fn inventories<'n>(
+        &self,
+        nodes: Vec<&'n Node>,
+    ) -> (Vec<(&'n Node, Inventory)>, BTreeMap<NodeName, haproxy::Error>) {
+        let looks = nodes.into_iter().map(|node| async move {
+            let look = async {
+                let mut session = Session::open(self.connect, &node.socket).await?;
+                Inventory::take(&mut session).await
+            };
+            (node, look.await)
+        });
+        let mut inventories = Vec::new();
+        let mut unreachable = BTreeMap::new();
+        for (node, look) in futures_util::future::join_all(looks).await {
+            match look {
+                Ok(inventory) => inventories.push((node, inventory)),
+                Err(error) => _ = unreachable.insert(node.name.clone(), error),
+            }
+        }
+        (inventories, unreachable)
     }
 
     /// Reads the current generation of every certificate.

@@ -11,7 +11,7 @@ use super::{Reconciler, Stored, verify};
 use crate::bundle::Bundle;
 use crate::config::Node;
 use crate::haproxy::{Error, Info, Loaded, Session, Status};
-use crate::model::{CertName, Identifier, Serial, Sha1, Slot};
+use crate::model::{CertName, Identifier, Serial, Sha1, Sha256, Slot};
 use crate::plan::{self, Actual, Desired, Held, Plan, Want};
 use crate::store::{crt_list, publish};
 
@@ -94,13 +94,13 @@ impl Reconciler<'_> {
                     continue;
                 }
             };
-            let facts = generation.bundle.facts().clone();
+            let facts = generation.facts.clone();
             let publish = certificate.publish && place.file.is_some();
             if let Some(file) = &place.file
                 && publish::published(file)
                     .ok()
                     .flatten()
-                    .is_some_and(|bytes| bytes.as_slice() == generation.bundle.combined_pem().as_bytes())
+                    .is_some_and(|bytes| Sha256::of(&bytes) == generation.published)
             {
                 view.actual.published.insert(name.clone());
             }

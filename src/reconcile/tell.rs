@@ -53,7 +53,7 @@ impl Reconciler<'_> {
     fn certificate(&self, name: &CertName, stored: &Stored, seen: &Seen, handshakes: &Handshakes) -> CertificateReport {
         let certificate = &self.config.certificates[name];
         let generation = stored.generations.get(name);
-        let facts = generation.map(|generation| generation.bundle.facts());
+        let facts = generation.map(|generation| &generation.facts);
         let nodes: Vec<_> = self
             .config
             .nodes_of(certificate)

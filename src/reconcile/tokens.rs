@@ -31,6 +31,12 @@ pub enum TokenError {
     Invalid(#[from] Invalid),
 }
 
+impl TokenError {
+    fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Round(Error::Node { source, .. }) if source.is_unreachable())
+    }
+}
+
 impl Keeper<'_> {
     /// Looks again and again; after `stop` once more, so that what was retired is taken away.
     pub async fn run(&self, stop: CancellationToken) {
@@ -55,7 +61,8 @@ impl Keeper<'_> {
         }
     }
 
-    /// Adds what is wanted and missing, and takes away what is not wanted any more, on every node.
+    /// Adds what is wanted and missing, and takes away what is not wanted any more, on every node at once. A node that cannot be
+    /// reached answers no challenge either: it holds up no order, as long as there is another.
     pub async fn round(&self) -> Result<(), TokenError> {
         let store = self.reconciler.store;
         let mut tokens = store.tokens().map_err(Error::Store)?;
@@ -63,14 +70,21 @@ impl Keeper<'_> {
         if tokens.is_empty() {
             return Ok(());
         }
-        let mut first_error = None;
-        for node in self.reconciler.config.nodes.values() {
-            if let Err(error) = self.on_node(node, &tokens).await {
-                first_error.get_or_insert(error);
+        let nodes = self.reconciler.config.nodes.values().map(|node| self.on_node(node, &tokens));
+        let outcomes = futures_util::future::join_all(nodes).await;
+        let (mut reached, mut first_error) = (false, None);
+        for outcome in outcomes {
+            match outcome {
+                Ok(()) => reached = true,
+                Err(error) if error.is_unreachable() => _ = first_error.get_or_insert(error),
+                Err(error) => return Err(error),
             }
         }
         if let Some(error) = first_error {
-            return Err(error);
+            if !reached {
+                return Err(error);
+            }
+            tracing::debug!(%error, "a node that cannot be reached gets no http-01 tokens");
         }
         for token in tokens {
             if !token.wanted {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Error, Reconciler, Scope, Seen, Stored};
 use crate::model::{Authority, CertName, Facts, Identifier, NodeName, Sha256};
 use crate::probe::{self, Served};
+use crate::store::Generation;
 
 /// How often a handshake that shows something else is repeated, and how long it waits before: behind one address may stand
 /// several processes, and one that is going away may still answer.
@@ -55,13 +56,12 @@ impl Reconciler<'_> {
                         if served.is_err() && self.is_behind_unreachable(address, seen) {
                             continue;
                         }
-                        let chain: Vec<_> = expected.bundle.chain().iter().map(|der| Sha256::of(der)).collect();
-                        let judged = judge(served, expected.bundle.facts(), &chain).map_err(|found| Error::NotServed {
+                        let judged = judge(served, expected).map_err(|found| Error::NotServed {
                             node: node.clone(),
                             address: address.to_string(),
                             name: identifier.human(),
                             found,
-                            expected: format!("serial {} of certificate {owner}", expected.bundle.facts().serial),
+                            expected: format!("serial {} of certificate {owner}", expected.facts.serial),
                         });
                         // The first that is wrong is told.
                         if !matches!(outcome, Some(Err(_))) {
@@ -96,9 +96,9 @@ impl Reconciler<'_> {
 }
 
 /// What a client was shown, in words, when it is not what it should be.
-fn judge(served: Result<Served, String>, expected: &Facts, chain: &[Sha256]) -> Result<(), String> {
+fn judge(served: Result<Served, String>, expected: &Generation) -> Result<(), String> {
     let served = served.map_err(|error| format!("no certificate ({error})"))?;
-    if Sha256::of(&served.leaf) != expected.sha256 {
+    if Sha256::of(&served.leaf) != expected.facts.sha256 {
         let found = Facts::read(&served.leaf, served.chain.len());
         return Err(found.map_or_else(
             || "another certificate".to_owned(),
@@ -114,8 +114,9 @@ fn judge(served: Result<Served, String>, expected: &Facts, chain: &[Sha256]) -> 
         ));
     }
     let shown: Vec<_> = served.chain.iter().map(|der| Sha256::of(der)).collect();
-    if shown != chain {
-        return Err(format!("the right leaf with another chain ({} certificates, not {})", shown.len(), chain.len()));
+    if shown != expected.chain {
+        let (shown, expected) = (shown.len(), expected.chain.len());
+        return Err(format!("the right leaf with another chain ({shown} certificates, not {expected})"));
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::{Certificate, Order};
 use crate::model::CertName;
 use crate::schedule;
-use crate::store::{self, CertLock, Meta, Source, Store};
+use crate::store::{self, CertLock, Generation, Meta, Source, Store};
 
 /// How long another process may take to order the same certificate before we give up waiting for it.
 const LOCK_DEADLINE: Duration = Duration::from_mins(5);
@@ -99,7 +99,9 @@ impl Renewer<'_> {
         if self.store.has_journal(&certificate.name)? {
             return Ok(Due::Now(Why::Unfinished));
         }
-        let Some((_, facts, meta)) = self.store.facts(&certificate.name)? else { return Ok(Due::Now(Why::Missing)) };
+        let Some(Generation { facts, meta, .. }) = self.store.current(&certificate.name)? else {
+            return Ok(Due::Now(Why::Missing));
+        };
         // A name too many does no harm: some authorities add one, and one that is not wanted any more goes with the next renewal.
         if !certificate.domains.iter().all(|domain| facts.names.contains(domain)) {
             return Ok(Due::Now(Why::Names));
@@ -131,7 +133,7 @@ impl Renewer<'_> {
                 tracing::info!(certificate = %name, due = %at, "the stored certificate is good");
                 // A crash may have closed the journal and left the key of an order that is over.
                 self.store.drop_journal(&lock)?;
-                let number = self.store.facts(name)?.map_or(0, |(number, ..)| number);
+                let number = self.store.current(name)?.map_or(0, |generation| generation.number);
                 return Ok(Obtained::Kept(number));
             }
         };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::io;
 use super::{CertLock, Error, Store, atomic, read, to_json};
 use crate::bundle::Bundle;
-use crate::model::{CertName, Facts};
+use crate::model::{CertName, Facts, Sha256};
 
 /// How many generations of a certificate are kept: enough to go back past a bad issuer or a bad push, while a certificate of
 /// six days that is renewed twice a week still leaves no heap of old keys.
@@ -29,15 +29,20 @@ const NEW: &str = ".new-";
 /// Beginning of the name of a generation that is being deleted.
 const OLD: &str = ".old-";
 
-/// One issued version of a certificate.
-#[derive(Debug, Clone)]
+/// One issued version of a certificate: all that decides and reports. Its PEM stays on disk ([`Store::bundle`]), so that
+/// thousands take little memory, and a look at them touches no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
     /// Its number, from 1.
     pub number: u64,
-    /// Leaf, intermediates and key.
-    pub bundle: Bundle,
     /// Where it came from.
     pub meta: Meta,
+    /// What its leaf says.
+    pub facts: Facts,
+    /// The SHA-256 fingerprints of its intermediates.
+    pub chain: Vec<Sha256>,
+    /// The SHA-256 of the file that `HAProxy` reads at its next start.
+    pub published: Sha256,
 }
 
 /// Where a generation came from.
@@ -65,12 +70,28 @@ pub enum Source {
     Import,
 }
 
-/// What `meta.json` holds: the facts too, so that they can be read without touching the key.
+/// What `meta.json` holds.
 #[derive(Serialize, Deserialize)]
 struct MetaFile {
     #[serde(flatten)]
     meta: Meta,
     facts: Facts,
+    chain: Vec<Sha256>,
+    published: Sha256,
+}
+
+impl Generation {
+    /// What is to be known of a bundle that was stored, or is to be.
+    #[must_use]
+    pub fn of(number: u64, meta: Meta, bundle: &Bundle) -> Self {
+        Self {
+            number,
+            meta,
+            facts: bundle.facts().clone(),
+            chain: bundle.chain().iter().map(|der| Sha256::of(der)).collect(),
+            published: Sha256::of(bundle.combined_pem().as_bytes()),
+        }
+    }
 }
 
 impl Store {
@@ -97,25 +118,23 @@ impl Store {
 
     /// One generation.
     pub fn generation(&self, name: &CertName, number: u64) -> Result<Generation, Error> {
+        let MetaFile { meta, facts, chain, published } =
+            read::json(&self.generation_directory(name, number).join(META))?
+                .ok_or_else(|| Error::NoGeneration { name: name.clone(), number })?;
+        Ok(Generation { number, meta, facts, chain, published })
+    }
+
+    /// Leaf, intermediates and key of a generation.
+    pub fn bundle(&self, name: &CertName, number: u64) -> Result<Bundle, Error> {
         let place = self.generation_directory(name, number);
         let missing = || Error::NoGeneration { name: name.clone(), number };
-        let MetaFile { meta, .. } = read::json(&place.join(META))?.ok_or_else(missing)?;
         let fullchain = read::bytes(&place.join(FULLCHAIN))?.ok_or_else(missing)?;
         let key = read::bytes(&place.join(KEY))?.ok_or_else(missing)?;
-        let bundle = Bundle::reopen(name, &[&fullchain, &key]).map_err(|source| Error::GenerationDamaged {
+        Bundle::reopen(name, &[&fullchain, &key]).map_err(|source| Error::GenerationDamaged {
             name: name.clone(),
             number,
             source: Box::new(source),
-        })?;
-        Ok(Generation { number, bundle, meta })
-    }
-
-    /// Number, facts and origin of the current generation, without reading its key.
-    pub fn facts(&self, name: &CertName) -> Result<Option<(u64, Facts, Meta)>, Error> {
-        let Some(number) = self.current_number(name)? else { return Ok(None) };
-        let MetaFile { meta, facts } = read::json(&self.generation_directory(name, number).join(META))?
-            .ok_or_else(|| Error::NoGeneration { name: name.clone(), number })?;
-        Ok(Some((number, facts, meta)))
+        })
     }
 
     /// The generation before the current one, if it is still kept.
@@ -137,7 +156,7 @@ impl Store {
         // A link that is broken is mended by what follows.
         let current = self.current_number(name).unwrap_or_default();
         let newest = self.generations(name)?.last().copied();
-        let same = |number: &u64| self.generation(name, *number).is_ok_and(|stored| is_same(&stored.bundle, bundle));
+        let same = |number: &u64| self.bundle(name, *number).is_ok_and(|stored| is_same(&stored, bundle));
         if let Some(number) = [current, newest].into_iter().flatten().find(same) {
             self.select(lock, number)?;
             return Ok(number);
@@ -168,6 +187,7 @@ impl Store {
         let name = lock.name();
         // A generation that cannot be read must not become what should be served.
         self.generation(name, number)?;
+        self.bundle(name, number)?;
         if self.current_number(name).is_ok_and(|current| current == Some(number)) {
             return Ok(());
         }
@@ -182,6 +202,7 @@ impl Store {
         fs::rename(&new, &link).map_err(io("replace", &link))?;
         atomic::sync_directory(&self.certificate(name))?;
         tracing::trace!(target: "hotcert::step", "store: generation current");
+        self.touch();
         Ok(())
     }
 
@@ -189,6 +210,7 @@ impl Store {
     pub fn remember<T: Serialize>(&self, lock: &CertLock, settings: &T) -> Result<(), Error> {
         self.write_json(&self.settings_path(lock.name()), settings)?;
         tracing::trace!(target: "hotcert::step", "store: settings remembered");
+        self.touch();
         Ok(())
     }
 
@@ -240,13 +262,14 @@ impl Store {
     fn write_generation(&self, place: &Path, bundle: &Bundle, meta: &Meta) -> Result<(), Error> {
         atomic::make_directory(place, self.owner)?;
         let (leaf, chain) = (bundle.leaf_pem(), bundle.chain_pem());
-        let facts = MetaFile { meta: meta.clone(), facts: bundle.facts().clone() };
+        let Generation { meta, facts, chain: prints, published, .. } = Generation::of(0, meta.clone(), bundle);
+        let meta = MetaFile { meta, facts, chain: prints, published };
         let write = |file: &str, bytes: &[u8]| atomic::create(&place.join(file), bytes, self.private());
         write(CERT, leaf.as_bytes())?;
         write(CHAIN, chain.as_bytes())?;
         write(FULLCHAIN, format!("{leaf}{chain}").as_bytes())?;
         write(KEY, bundle.key().pem().as_bytes())?;
-        write(META, &to_json(&place.join(META), &facts)?)?;
+        write(META, &to_json(&place.join(META), &meta)?)?;
         atomic::sync_directory(place)
     }
 

@@ -42,6 +42,7 @@ impl Store {
             let _ = fs::remove_dir(self.generations_of(name)).and_then(|()| fs::remove_dir(self.certificate(name)));
         }
         tracing::trace!(target: "hotcert::step", "store: went back to the mark");
+        self.touch();
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 //!   certs/<name>/generations/<n>/cert.pem, chain.pem, fullchain.pem, privkey.pem, meta.json
 //!   certs/<name>/settings.json                         certs.rs
 //!   certs/<name>/journal/privkey.pem, order.json       journal.rs
+//!   certs/                                             its time of change: stamp.rs
 //!   nodes/<node>.json                                  staging.rs
 //!   tokens/<token>.json                                tokens.rs
 //!   locks/*.lock                                       lock.rs
@@ -32,6 +33,7 @@ mod mark;
 pub mod publish;
 mod read;
 mod staging;
+mod stamp;
 mod tokens;
 mod wait;
 
@@ -42,6 +44,7 @@ pub use journal::{Entry, Journal};
 pub use lock::{AccountLock, CertLock, NodeLock};
 pub use mark::Mark;
 pub use staging::Staging;
+pub use stamp::Stamp;
 pub use tokens::{Place, Token};
 pub use wait::until;
 

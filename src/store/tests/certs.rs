@@ -5,13 +5,11 @@ fn what_was_stored_is_read_back() {
     let fix = Fixture::new();
     let bundle = bundle();
     assert!(fix.store.current(&name()).unwrap().is_none());
-    assert!(fix.store.facts(&name()).unwrap().is_none());
 
     assert_eq!(fix.store.add(&fix.lock(), &bundle, &meta()).unwrap(), 1);
     let stored = fix.store.current(&name()).unwrap().unwrap();
-    assert_eq!((stored.number, &stored.meta), (1, &meta()));
-    assert_eq!(*stored.bundle.combined_pem(), *bundle.combined_pem());
-    assert_eq!(fix.store.facts(&name()).unwrap().unwrap(), (1, bundle.facts().clone(), meta()));
+    assert_eq!(stored, Generation::of(1, meta(), &bundle));
+    assert_eq!(*fix.store.bundle(&name(), 1).unwrap().combined_pem(), *bundle.combined_pem());
     assert_eq!(fix.store.names().unwrap(), [name()]);
 
     let fullchain = fs::read_to_string(fix.path("certs/example.org/current/fullchain.pem")).unwrap();
@@ -42,7 +40,7 @@ fn only_the_owner_reaches_what_is_stored() {
         }
     }
     assert_eq!(holders, ["certs/example.org/generations/1/privkey.pem", "certs/example.org/journal/privkey.pem"]);
-    assert!(!format!("{:?}", fix.store.current(&name()).unwrap()).contains(secret));
+    assert!(!format!("{:?}", fix.store.bundle(&name(), 1).unwrap()).contains(secret));
 }
 
 #[test]
@@ -67,7 +65,7 @@ fn one_can_go_back_and_forth_again() {
     assert_eq!(fix.store.previous(&name()).unwrap(), Some(1));
 
     fix.store.select(&lock, 1).unwrap();
-    assert_eq!(fix.store.facts(&name()).unwrap().unwrap().1, *one.facts());
+    assert_eq!(fix.store.current(&name()).unwrap().unwrap().facts, *one.facts());
     assert_eq!(fix.store.add(&lock, &two, &meta()).unwrap(), 2);
     assert_eq!(fix.store.current(&name()).unwrap().unwrap().number, 2);
     assert!(matches!(fix.store.select(&lock, 9), Err(Error::NoGeneration { number: 9, .. })));
@@ -117,8 +115,8 @@ fn a_damaged_generation_is_named_and_holds_up_neither_the_others_nor_new_ones() 
     fix.store.add(&lock, &bundle(), &meta()).unwrap();
     fix.store.add(&lock, &bundle(), &meta()).unwrap();
     fs::write(fix.path("certs/example.org/current/privkey.pem"), bundle().key().pem()).unwrap();
-    assert!(matches!(fix.store.current(&name()), Err(Error::GenerationDamaged { number: 2, .. })));
+    assert!(matches!(fix.store.bundle(&name(), 2), Err(Error::GenerationDamaged { number: 2, .. })));
     assert!(fix.store.select(&lock, 2).is_err());
-    assert!(fix.store.generation(&name(), 1).is_ok());
+    assert!(fix.store.bundle(&name(), 1).is_ok());
     assert_eq!(fix.store.add(&lock, &bundle(), &meta()).unwrap(), 3);
 }

@@ -234,3 +234,27 @@ fn a_file_that_is_no_file_or_too_long_is_an_error() {
     std::os::unix::fs::symlink("loop", &turn).unwrap();
     assert!(matches!(read::bytes(&turn), Err(Error::Io { .. })));
 }
+
+#[test]
+fn the_stamp_changes_with_every_change_of_a_certificate_and_only_then() {
+    let fix = Fixture::new();
+    let lock = fix.lock();
+    let mut seen = vec![fix.store.stamp()];
+    let mut changed = || {
+        let now = fix.store.stamp();
+        let is_new = !seen.contains(&now);
+        seen.push(now);
+        is_new
+    };
+    fix.store.add(&lock, &bundle(), &meta()).unwrap();
+    assert!(changed());
+    fix.store.add(&lock, &bundle(), &meta()).unwrap();
+    assert!(changed());
+    fix.store.select(&lock, 1).unwrap();
+    assert!(changed());
+    fix.store.remember(&lock, &["example.org"]).unwrap();
+    assert!(changed());
+    fix.store.select(&lock, 1).unwrap();
+    fix.store.current(&name()).unwrap();
+    assert!(!changed());
+}
