@@ -145,18 +145,10 @@ impl Error {
         }
     }
 
-    /// Whether nobody answers there at all.
+    /// Whether no process is there, so that no client and no authority meets one either.
     #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        matches!(
-            self,
-            Self::NoSocket { .. }
-                | Self::Refused { .. }
-                | Self::Connect { .. }
-                | Self::ConnectTimeout { .. }
-                | Self::Silent { .. }
-                | Self::Closed { .. }
-        )
+    pub fn nobody_listens(&self) -> bool {
+        matches!(self, Self::NoSocket { .. } | Self::Refused { .. })
     }
 
     /// When it may be tried again.

@@ -32,8 +32,8 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Round(Error::Node { source, .. }) if source.is_unreachable())
+    fn nobody_listens(&self) -> bool {
+        matches!(self, Self::Round(Error::Node { source, .. }) if source.nobody_listens())
     }
 }
 
@@ -61,8 +61,8 @@ impl Keeper<'_> {
         }
     }
 
-    /// Adds what is wanted and missing, and takes away what is not wanted any more, on every node at once. A node that cannot be
-    /// reached answers no challenge either: it holds up no order, as long as there is another.
+    /// Adds what is wanted and missing, and takes away what is not wanted any more, on every node at once. A node on which
+    /// nobody listens answers no challenge either: it holds up no order, as long as there is another.
     pub async fn round(&self) -> Result<(), TokenError> {
         let store = self.reconciler.store;
         let mut tokens = store.tokens().map_err(Error::Store)?;
@@ -76,7 +76,7 @@ impl Keeper<'_> {
         for outcome in outcomes {
             match outcome {
                 Ok(()) => reached = true,
-                Err(error) if error.is_unreachable() => _ = first_error.get_or_insert(error),
+                Err(error) if error.nobody_listens() => _ = first_error.get_or_insert(error),
                 Err(error) => return Err(error),
             }
         }

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 
 use hotcert::solver::{Via, haproxy_lines};
+use rustix::process::Signal;
 
 use crate::gate::Gate;
 use crate::support::client::{self, Options};
 use crate::support::hotcert::Running;
 use crate::support::{
-    Haproxy, HaproxyVersion, Hotcert, Http01, Pebble, PebbleVersion, SERVER_DEADLINE, Scratch, Site, poll,
+    Haproxy, HaproxyVersion, Hotcert, Http01, Pebble, PebbleVersion, SERVER_DEADLINE, Scratch, Site, poll, process,
 };
 use crate::{NEW, OLD};
 
@@ -142,19 +143,34 @@ fn an_order_that_is_interrupted_leaves_no_token_and_is_followed_up() {
     two.expect_no_tokens();
 }
 
-/// A token on some nodes only would fail the order whenever the authority meets another.
+/// A token on some nodes only would fail the order whenever the authority meets another, which a node that hangs still lets it.
 #[test]
 fn no_order_is_spent_while_a_node_cannot_be_given_tokens() {
-    let mut two = Two::new(OLD);
-    two.nodes[1].kill();
+    let two = Two::new(OLD);
+    let hanging = two.nodes[1].pid();
+    process::signal_process(hanging, Signal::STOP);
     let issue = two.issue("shop.test").wait(SERVER_DEADLINE).expect_code(75);
     assert_eq!(issue.json()["error"]["kind"], "node", "{issue:?}");
     assert_eq!(two.pebble.orders(), 0);
-    assert_eq!(two.tokens(0), const { Vec::<String>::new() });
+    process::signal_process(hanging, Signal::CONT);
 
-    two.nodes[1].restart();
     two.gate.pass(two.nodes[1].http_addr());
     two.issue("shop.test").wait(SERVER_DEADLINE).expect_code(0);
+    two.expect_no_tokens();
+}
+
+/// The authority cannot meet a node that is down, and the others have to go on for as long as that takes.
+#[test]
+fn a_node_that_is_down_holds_up_no_order() {
+    let mut two = Two::new(OLD);
+    two.nodes[1].kill();
+    two.gate.pass(two.nodes[0].http_addr());
+    let issue = two.issue("shop.test").wait(SERVER_DEADLINE).expect_code(75);
+    assert_eq!(issue.json()["error"]["kind"], "node", "{issue:?}");
+    assert_eq!(two.pebble.orders(), 1);
+    two.nodes[1].restart();
+    two.issue("shop.test").wait(SERVER_DEADLINE).expect_code(0);
+    assert_eq!(two.pebble.orders(), 1);
     two.expect_no_tokens();
 }
 
