@@ -1,4 +1,4 @@
-//! What hotcert says about itself: logs on standard error.
+//! Logs on standard error.
 //!
 //! Progress and logs are one thing. INFO is what changed, WARN what an operator should look at, ERROR what puts service at
 //! risk. Only our own events are shown: libraries log what they send, and that may be secret.
