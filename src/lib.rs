@@ -53,8 +53,9 @@
 //! | 2 | [`probe`] | what a client is shown, and what an authority would be answered |
 //! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
 //! | 3 | [`renew`] | what is due, ordering it, storing the generation |
-//! | 4 | [`observe`] | logs |
-//! | 5 | [`cli`] | one file for each command; rendering; exit codes |
+//! | 4 | [`observe`] | logs, and what the service manager is told |
+//! | 5 | [`daemon`] | builds, supervises and stops the tasks of the sidecar |
+//! | 6 | [`cli`] | one file for each command; rendering; exit codes |
 //!
 //! # Rules
 //!
@@ -71,6 +72,7 @@ pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod haproxy;
 pub mod model;
 pub mod observe;

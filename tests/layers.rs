@@ -10,12 +10,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module may import only from lower layers, so modules of one layer do not import each other.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["clock", "model"],
     &["bundle", "plan", "schedule"],
     &["acme", "config", "haproxy", "probe", "solver", "store"],
     &["reconcile", "renew"],
     &["observe"],
+    &["daemon"],
     &["cli"],
 ];
 

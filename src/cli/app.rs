@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
@@ -23,24 +24,56 @@ pub(super) struct App {
     pub(super) store: Store,
     pub(super) clock: SystemClock,
     pub(super) trust: Trust,
+    pub(super) stop: Stop,
+}
+
+/// Who asks to give up an order.
+pub(super) enum Stop {
+    /// The user of the program, by `SIGINT` or `SIGTERM`. Once nobody waits for them any more they have no effect: to load a
+    /// certificate takes moments, and is better finished.
+    Signals,
+    /// The daemon in which this runs.
+    Token(CancellationToken),
+}
+
+impl Stop {
+    /// Waits for it.
+    pub(super) async fn asked(&self) {
+        match self {
+            Self::Token(token) => token.cancelled().await,
+            Self::Signals => {
+                let (Ok(mut interrupt), Ok(mut terminate)) =
+                    (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+                else {
+                    return std::future::pending().await;
+                };
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+        }
+    }
 }
 
 impl App {
     /// Loads the configuration with the flags laid over it, opens the store, and recalls what it remembers.
     pub(super) fn load(global: &Global, flags: &Flags, output: &Output) -> Result<Self, Failure> {
-        let mut config = Config::load(global.config.as_deref(), flags)?;
+        let config = Config::load(global.config.as_deref(), flags)?;
         let store = Store::open(&config.state_dir)?;
+        let app = Self::new(config, store, Stop::Signals)?;
+        app.config.warnings.iter().for_each(|warning| output.say("warning", warning));
+        Ok(app)
+    }
+
+    /// Adds what the store remembers to what is configured.
+    pub(super) fn new(mut config: Config, store: Store, stop: Stop) -> Result<Self, Failure> {
         let mut remembered = Vec::new();
         for name in store.names()? {
             remembered.extend(store.remembered::<Remembered>(&name)?);
         }
         config.recall(remembered);
-        for warning in &config.warnings {
-            if !global.quiet {
-                output.say("warning", warning);
-            }
-        }
-        Ok(Self { config, store, clock: SystemClock, trust: Trust::default() })
+        Ok(Self { config, store, clock: SystemClock, trust: Trust::default(), stop })
     }
 
     /// Reads the roots that may end a chain: those of the system, of `trust` and of the issuers.

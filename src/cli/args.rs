@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Flags, OrderFlags};
 use crate::model::{Address, Authority, CertName, DirectoryUrl, Identifier, KeyType};
@@ -70,6 +72,8 @@ pub enum Command {
     Plan(Nodes),
     /// Make HAProxy serve what is stored: one round, then exit
     Sync(Nodes),
+    /// The sidecar: renew, watch and reconcile until stopped
+    Run(Run),
     /// Show what is stored, what each node serves, what is due; exit 2 when something needs a look
     Status(Status),
     /// List the certificates, one a line
@@ -89,7 +93,7 @@ pub enum Command {
 }
 
 /// Flags that stand for nodes; they win over the configuration.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "HAProxy")]
 pub struct Nodes {
     /// Stats socket of a HAProxy: a path or tcp://host:port; repeat it for more nodes
@@ -116,14 +120,14 @@ impl Nodes {
 }
 
 /// Flags that stand for an issuer and a solver.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Ordering")]
 pub struct Ordering {
     /// ACME directory: letsencrypt, letsencrypt-staging, zerossl, google, actalis, sslcom or an https URL
     #[arg(long, value_name = "URL|NAME")]
     pub directory: Option<DirectoryUrl>,
     /// PEM file with roots that the authority's HTTPS may use, besides those of the system
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().map(absolute))]
     pub root_ca: Option<PathBuf>,
     /// Mail address for the account at the authority; may be repeated
     #[arg(long, value_name = "MAIL")]
@@ -141,7 +145,7 @@ pub struct Ordering {
     #[arg(long, group = "via")]
     pub http_01_stateless: bool,
     /// Answer http-01 by a web server with this document root
-    #[arg(long, value_name = "DIR", group = "via")]
+    #[arg(long, value_name = "DIR", group = "via", value_parser = PathBufValueParser::new().map(absolute))]
     pub webroot: Option<PathBuf>,
     /// Where the pre-flight asks for a challenge [default: port 80 of what the DNS says]
     #[arg(long, value_name = "ADDR")]
@@ -175,7 +179,7 @@ impl Ordering {
 }
 
 /// `issue`
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Issue {
     /// Domain names (with accents as typed) or IP addresses
     #[arg(required = true, value_name = "NAME")]
@@ -195,7 +199,7 @@ pub struct Issue {
 }
 
 /// `renew`
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Renew {
     /// Certificates [default: all]
     #[arg(value_name = "CERT", value_parser = CertName::from_user)]
@@ -212,7 +216,7 @@ pub struct Renew {
 }
 
 /// `push`
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Push {
     /// PEM file with the leaf, its intermediates and, if it is not a second file, the key
     #[arg(value_name = "PEM")]
@@ -240,8 +244,31 @@ pub struct Push {
     pub nodes: Nodes,
 }
 
-/// `status`
+/// `run`
 #[derive(Debug, Args)]
+pub struct Run {
+    /// What to do: all; agent, which orders and talks to no HAProxy; or loader, which loads and talks to no authority
+    #[arg(long, value_name = "ROLE", default_value = "all", hide_possible_values = true)]
+    pub role: Role,
+    /// Flags for nodes.
+    #[command(flatten)]
+    pub nodes: Nodes,
+}
+
+/// What a sidecar does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Orders certificates and stores them; needs the network, and no socket of `HAProxy`.
+    Agent,
+    /// Loads what is stored into `HAProxy`; needs its socket, and no network.
+    Loader,
+}
+
+/// `status`
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Status {
     /// Only this certificate
     #[arg(value_name = "CERT", value_parser = CertName::from_user)]
@@ -252,7 +279,7 @@ pub struct Status {
 }
 
 /// `rollback`
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Rollback {
     /// The certificate
     #[arg(value_name = "CERT", value_parser = CertName::from_user)]
@@ -288,4 +315,9 @@ pub struct Haproxy {
     /// Flags for ordering.
     #[command(flatten)]
     pub ordering: Ordering,
+}
+
+/// A daemon that is given the path has another current directory.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }

@@ -6,22 +6,19 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use super::Cli;
-use super::failure::{Exit, Failure};
-use super::output::print;
+use super::failure::Failure;
+use super::outcome::Outcome;
 
-#[expect(clippy::unnecessary_wraps, reason = "every command has this form")]
-pub(super) fn shell(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+pub(super) fn shell(shell: clap_complete::Shell) -> Outcome {
     let mut bytes = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "hotcert", &mut bytes);
-    print(&bytes);
-    Ok(Exit::Done)
+    Outcome::script(String::from_utf8_lossy(&bytes))
 }
 
-pub(super) fn man() -> Result<Exit, Failure> {
+pub(super) fn man() -> Result<Outcome, Failure> {
     let mut bytes = Vec::new();
     page(&mut bytes).map_err(|error| anyhow::Error::new(error).context("cannot make the manual page"))?;
-    print(&bytes);
-    Ok(Exit::Done)
+    Ok(Outcome::script(String::from_utf8_lossy(&bytes)))
 }
 
 /// One page for all commands, so that one file is installed and one page is searched.

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::app::App;
 use super::args::{Config as Args, Nodes, Ordering};
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
+use super::outcome::{Note, Outcome};
 use super::{Global, Output};
 use crate::config::{Config, DEFAULT_FILE, Flags, Issuer, Order, Setting, Solver};
 use crate::haproxy::{Session, SystemConnect};
@@ -25,50 +26,37 @@ struct Shown {
 }
 
 #[derive(Serialize)]
-struct Lines {
-    lines: String,
+struct Lines<'a> {
+    lines: &'a str,
 }
 
-pub(super) async fn run(global: &Global, args: &Args, output: &Output) -> Result<Exit, Failure> {
+pub(super) async fn run(global: &Global, args: &Args, output: &Output) -> Result<Outcome, Failure> {
     match args {
-        Args::Check => check(global, output),
+        Args::Check => check(global),
         Args::Show(nodes) => show(global, nodes, output),
         Args::Haproxy(args) => haproxy(global, &args.nodes, &args.ordering, output).await,
     }
 }
 
-fn check(global: &Global, output: &Output) -> Result<Exit, Failure> {
+fn check(global: &Global) -> Result<Outcome, Failure> {
     let file = global.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
     let config = Config::load(Some(file), &Flags::default())?;
     let checked = Checked { ok: true, warnings: config.warnings };
-    for warning in &checked.warnings {
-        output.say("warning", warning);
-    }
-    output.result(&checked, || {
-        format!(
-            "{}: good, with {} certificates on {} nodes\n",
-            file.display(),
-            config.certificates.len(),
-            config.nodes.len()
-        )
-    });
-    Ok(Exit::Done)
+    let notes = checked.warnings.iter().map(|warning| Note::new("warning", warning)).collect();
+    let counts = format!("{} certificates on {} nodes", config.certificates.len(), config.nodes.len());
+    let text = format!("{}: good, with {counts}\n", file.display());
+    Ok(Outcome::new(&checked, text).after(notes))
 }
 
-fn show(global: &Global, nodes: &Nodes, output: &Output) -> Result<Exit, Failure> {
+fn show(global: &Global, nodes: &Nodes, output: &Output) -> Result<Outcome, Failure> {
     let app = App::load(global, &nodes.flags(global), output)?;
     let shown = Shown { settings: app.config.settings };
-    output.result(&shown, || {
-        shown
-            .settings
-            .iter()
-            .map(|setting| format!("{} = {}    # {}\n", setting.key, setting.value, setting.origin))
-            .collect()
-    });
-    Ok(Exit::Done)
+    let line = |setting: &Setting| format!("{} = {}    # {}\n", setting.key, setting.value, setting.origin);
+    let text: String = shown.settings.iter().map(line).collect();
+    Ok(Outcome::new(&shown, text))
 }
 
-async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &Output) -> Result<Exit, Failure> {
+async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &Output) -> Result<Outcome, Failure> {
     let app = App::load(global, &nodes.flags(global), output)?;
     let mut version = None;
     let mut text = String::new();
@@ -101,9 +89,7 @@ async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &O
         };
         text.push_str(&solver::haproxy_lines(renew::lines_via(&solver, &thumbprint), version));
     }
-    let lines = Lines { lines: text };
-    output.result(&lines, || lines.lines.clone());
-    Ok(Exit::Done)
+    Ok(Outcome::new(&Lines { lines: &text }, text.as_str()))
 }
 
 /// Every pair of issuer and solver that is in use; what the flags say when nothing is configured.

@@ -1,18 +1,19 @@
 //! Errors as users see them: a message, its causes, a hint, a kind, an exit code.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bundle::Refusal;
 use crate::model::{CertName, Invalid};
 use crate::reconcile;
 use crate::schedule::Retry;
-use crate::{acme, config, renew, store};
+use crate::{acme, config, daemon, renew, store};
 
 /// The exit codes, which scripts and timers rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Exit {
     /// Done, or nothing to do.
     Done = 0,
@@ -35,7 +36,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// A command failed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Failure {
     /// What failed.
     pub(super) message: String,
@@ -44,11 +45,9 @@ pub(super) struct Failure {
     /// What to do about it.
     pub(super) hint: Option<String>,
     /// What sort of failure it is, for programs.
-    pub(super) kind: &'static str,
+    pub(super) kind: Cow<'static, str>,
     /// Whether the causes are places in a file, which editors and people read best as they are.
-    #[serde(skip)]
     pub(super) is_list: bool,
-    #[serde(skip)]
     pub(super) exit: Exit,
 }
 
@@ -60,7 +59,7 @@ impl Failure {
             message: message.into(),
             causes: Vec::new(),
             hint: Some(hint.into()),
-            kind: "usage",
+            kind: "usage".into(),
             is_list: false,
             exit: Exit::Usage,
         }
@@ -86,7 +85,7 @@ impl Failure {
             message: format!("the order for {name} was interrupted"),
             causes: Vec::new(),
             hint: Some("run the same command again: it continues the order".to_owned()),
-            kind: Self::INTERRUPTED,
+            kind: Self::INTERRUPTED.into(),
             is_list: false,
             exit: Exit::Later,
         }
@@ -107,7 +106,7 @@ impl Failure {
             }
             next = cause.source();
         }
-        Self { message: error.to_string(), causes, hint, kind, is_list: false, exit }
+        Self { message: error.to_string(), causes, hint, kind: kind.into(), is_list: false, exit }
     }
 }
 
@@ -202,6 +201,12 @@ fn authority(error: &acme::Error) -> Exit {
         E::TermsNotAgreed { .. } | E::ExternalAccountRequired | E::UnknownProfile { .. } | E::RootCa(_) => Exit::Config,
         E::Refused(_) | E::AuthorizationFailed { .. } | E::OrderInvalid { .. } | E::BadToken { .. } => Exit::Failed,
         other => later(other.retry()),
+    }
+}
+
+impl From<daemon::Error> for Failure {
+    fn from(error: daemon::Error) -> Self {
+        Self::of(&error, None, "daemon", Exit::Failed)
     }
 }
 

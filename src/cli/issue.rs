@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::app::App;
 use super::args::Issue;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
+use super::outcome::Outcome;
 use super::status::conclude;
-use super::{Global, Output};
 use crate::bundle::Refusal;
 use crate::config::{Certificate, Remembered};
 use crate::model::{CertName, Identifier};
@@ -26,8 +25,7 @@ pub(super) struct Document<'a> {
     pub(super) report: &'a Report,
 }
 
-pub(super) async fn run(global: &Global, args: &Issue, output: &Output) -> Result<Exit, Failure> {
-    let mut app = App::load(global, &args.nodes.flags(global), output)?;
+pub(super) async fn run(mut app: App, args: &Issue) -> Result<Outcome, Failure> {
     let mut certificate = app.config.certificate_to_issue(&args.names, &args.ordering.flags(args.cert_name.clone()))?;
     if !args.nodes.sockets.is_empty() {
         certificate.nodes.clear();
@@ -53,10 +51,10 @@ pub(super) async fn run(global: &Global, args: &Issue, output: &Output) -> Resul
     }
     let report = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await?;
     let ordered = if matches!(obtained, Obtained::Ordered(_)) { vec![name] } else { Vec::new() };
-    conclude(output, &Document { ordered, report: &report }, &report, Vec::new())
+    Ok(conclude(&Document { ordered, report: &report }, &report, Vec::new()))
 }
 
-/// Orders, while tokens are kept on the nodes. A signal gives the order up, so that no answer to a challenge is left behind.
+/// Orders, while tokens are kept on the nodes. Whoever asks to stop gives the order up, so that no answer to a challenge is left behind.
 pub(super) async fn obtain(app: &App, certificate: &Certificate, force: bool) -> Result<Obtained, Failure> {
     let reconciler = app.reconciler();
     let stop = CancellationToken::new();
@@ -64,25 +62,13 @@ pub(super) async fn obtain(app: &App, certificate: &Certificate, force: bool) ->
     let order = async {
         let obtained = tokio::select! {
             obtained = renewer.obtain(certificate, force) => obtained.map_err(Failure::from),
-            () = interruption() => Err(Failure::interrupted(&certificate.name)),
+            () = app.stop.asked() => Err(Failure::interrupted(&certificate.name)),
         };
         stop.cancel();
         obtained
     };
     let keeper = Keeper { reconciler: &reconciler };
     tokio::join!(order, keeper.run(stop.clone())).0
-}
-
-/// Waits for `SIGINT` or `SIGTERM`. From then on, loading is not interrupted by them: it takes moments, and is better finished.
-async fn interruption() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
 }
 
 /// Remembers how the certificate was ordered, for commands without a configuration.

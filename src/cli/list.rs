@@ -4,9 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::app::App;
-use super::failure::{Exit, Failure};
-use super::{Global, Output};
-use crate::config::Flags;
+use super::failure::Failure;
+use super::outcome::Outcome;
 use crate::model::{CertName, Identifier};
 use crate::store::Source;
 
@@ -24,9 +23,7 @@ struct Line {
     generation: Option<u64>,
 }
 
-pub(super) fn run(global: &Global, output: &Output) -> Result<Exit, Failure> {
-    let flags = Flags { state_dir: global.state_dir.clone(), ..Flags::default() };
-    let app = App::load(global, &flags, output)?;
+pub(super) fn run(app: &App) -> Result<Outcome, Failure> {
     let mut certificates = Vec::new();
     for certificate in app.config.certificates.values() {
         let stored = app.store.current(&certificate.name)?;
@@ -38,14 +35,11 @@ pub(super) fn run(global: &Global, output: &Output) -> Result<Exit, Failure> {
             generation: stored.as_ref().map(|stored| stored.number),
         });
     }
-    let document = Document { certificates };
-    output.result(&document, || {
-        let line = |line: &Line| {
-            let expires = line.not_after.map_or_else(|| "-".to_owned(), |end| end.strftime("%Y-%m-%d").to_string());
-            let domains: Vec<_> = line.domains.iter().map(Identifier::human).collect();
-            format!("{}\t{expires}\t{}\n", line.name, domains.join(", "))
-        };
-        document.certificates.iter().map(line).collect()
-    });
-    Ok(Exit::Done)
+    let line = |line: &Line| {
+        let expires = line.not_after.map_or_else(|| "-".to_owned(), |end| end.strftime("%Y-%m-%d").to_string());
+        let domains: Vec<_> = line.domains.iter().map(Identifier::human).collect();
+        format!("{}\t{expires}\t{}\n", line.name, domains.join(", "))
+    };
+    let text: String = certificates.iter().map(line).collect();
+    Ok(Outcome::new(&Document { certificates }, text))
 }

@@ -10,11 +10,15 @@ mod config;
 mod failure;
 mod issue;
 mod list;
+mod outcome;
 mod output;
 mod plan;
 mod push;
 mod renew;
+mod request;
 mod rollback;
+mod run;
+mod secret;
 mod status;
 mod sync;
 
@@ -26,9 +30,13 @@ use std::time::Duration;
 use clap::Parser;
 use tracing::level_filters::LevelFilter;
 
-pub use args::{Cli, Color, Command, Global};
+use app::App;
+use args::Nodes;
+pub use args::{Cli, Color, Command, Global, Role};
 use failure::{Exit, Failure};
+pub use outcome::Outcome;
 use output::Output;
+pub use request::{Request, answer};
 
 use crate::observe::Logs;
 
@@ -43,44 +51,50 @@ pub fn run(args: impl IntoIterator<Item = OsString>, log: impl FnOnce(Logs)) -> 
         Err(error) => return wrong_usage(&error, args.iter().any(|arg| arg == "--json")),
     };
     let output = Output::new(&cli.global);
-    log(logs(&cli.global, output.color));
+    log(logs(&cli, output.color));
 
     // One provider for everything that speaks TLS; a second installation in one process (tests) is harmless.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return output.failure(&Failure::from(anyhow::Error::new(error).context("cannot start"))),
+        Err(error) => {
+            let failure = Failure::from(anyhow::Error::new(error).context("cannot start"));
+            return output.end(&failure.into());
+        }
     };
-    let outcome = runtime.block_on(execute(&cli, &output));
+    let outcome = runtime.block_on(execute(cli, &output)).unwrap_or_else(Outcome::from);
     runtime.shutdown_timeout(SHUTDOWN_DEADLINE);
-    match outcome {
-        Ok(exit) => exit.into(),
-        Err(failure) => output.failure(&failure),
-    }
+    output.end(&outcome)
 }
 
-async fn execute(cli: &Cli, output: &Output) -> Result<Exit, Failure> {
-    match &cli.command {
-        Command::Issue(args) => issue::run(&cli.global, args, output).await,
-        Command::Renew(args) => renew::run(&cli.global, args, output).await,
-        Command::Push(args) => push::run(&cli.global, args, output).await,
-        Command::Plan(nodes) => plan::run(&cli.global, nodes, output).await,
-        Command::Sync(nodes) => sync::run(&cli.global, nodes, output).await,
-        Command::Status(args) => status::run(&cli.global, args, output).await,
-        Command::List => list::run(&cli.global, output),
-        Command::Rollback(args) => rollback::run(&cli.global, args, output).await,
-        Command::Config(args) => config::run(&cli.global, args, output).await,
-        Command::Completions { shell } => completions::shell(*shell),
-        Command::Man => completions::man(),
-    }
+async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
+    let Cli { global, command } = cli;
+    let (nodes, request) = match command {
+        Command::Config(args) => return config::run(&global, &args, output).await,
+        Command::Completions { shell } => return Ok(completions::shell(shell)),
+        Command::Man => return completions::man(),
+        Command::Run(args) => return run::run(global, args).await,
+        Command::Issue(args) => (args.nodes.clone(), Request::Issue(args)),
+        Command::Renew(args) => (args.nodes.clone(), Request::Renew(args)),
+        Command::Push(args) => (args.nodes.clone(), Request::Push(push::Input::read(args)?)),
+        Command::Plan(nodes) => (nodes, Request::Plan),
+        Command::Sync(nodes) => (nodes, Request::Sync),
+        Command::Status(args) => (args.nodes.clone(), Request::Status(args)),
+        Command::List => (Nodes::default(), Request::List),
+        Command::Rollback(args) => (args.nodes.clone(), Request::Rollback(args)),
+    };
+    let app = App::load(&global, &nodes.flags(&global), output)?;
+    request.run(app, None).await
 }
 
-fn logs(global: &Global, color: bool) -> Logs {
+fn logs(cli: &Cli, color: bool) -> Logs {
+    let Cli { global, command } = cli;
+    let is_service = matches!(command, Command::Run(_));
     let terminal = std::io::stderr().is_terminal();
     let level = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
-        // A person wants to see progress; a mail from cron should have warnings only.
-        (false, 0) if terminal => LevelFilter::INFO,
+        // A person and a journal want to see progress; a mail from cron should have warnings only.
+        (false, 0) if terminal || is_service => LevelFilter::INFO,
         (false, 0) => LevelFilter::WARN,
         (false, 1) => LevelFilter::INFO,
         (false, 2) => LevelFilter::DEBUG,
@@ -101,7 +115,7 @@ fn wrong_usage(error: &clap::Error, json: bool) -> ExitCode {
         let text = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let message = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let failure = Failure::usage(message, "see `hotcert --help`");
-        return Output { json: true, color: false }.failure(&failure);
+        return Output { json: true, color: false, quiet: false }.end(&failure.into());
     }
     let _ = error.print();
     Exit::Usage.into()

@@ -1,22 +1,17 @@
-//! Standard output, and errors on standard error.
+//! Standard output, and talk on standard error.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use serde::Serialize;
-
 use super::failure::Failure;
+use super::outcome::Outcome;
 use super::{Color, Global};
 
-/// How a command talks to its user.
+/// How the program talks to its user.
 pub(super) struct Output {
     pub(super) json: bool,
     pub(super) color: bool,
-}
-
-#[derive(Serialize)]
-struct ErrorDocument<'a> {
-    error: &'a Failure,
+    pub(super) quiet: bool,
 }
 
 impl Output {
@@ -27,36 +22,36 @@ impl Output {
             // https://no-color.org
             Color::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
         };
-        Self { json: global.json, color }
+        Self { json: global.json, color, quiet: global.quiet }
     }
 
-    /// Prints the result: the document where JSON is wanted, else the text.
-    pub(super) fn result(&self, document: &impl Serialize, text: impl FnOnce() -> String) {
+    /// Prints what a command has to say, and tells its exit code.
+    pub(super) fn end(&self, outcome: &Outcome) -> ExitCode {
         if self.json {
-            let json = serde_json::to_string_pretty(document).unwrap_or_else(|_| "{}".to_owned());
-            print((json + "\n").as_bytes());
+            print(format!("{}\n", outcome.document.trim_end()).as_bytes());
         } else {
-            print(text().as_bytes());
+            print(outcome.text.as_bytes());
         }
+        for note in &outcome.notes {
+            self.say(&note.label, &note.text);
+        }
+        for failure in &outcome.failures {
+            self.explain(failure);
+        }
+        outcome.exit.into()
     }
 
     /// Says something on standard error that is no failure.
     pub(super) fn say(&self, label: &str, text: &str) {
+        if self.quiet {
+            return;
+        }
         let mut stderr = std::io::stderr().lock();
         let _ = if self.color {
             writeln!(stderr, "\u{1b}[1;33m{label}:\u{1b}[0m {text}")
         } else {
             writeln!(stderr, "{label}: {text}")
         };
-    }
-
-    /// Prints why a command failed, and tells its exit code.
-    pub(super) fn failure(&self, failure: &Failure) -> ExitCode {
-        if self.json {
-            self.result(&ErrorDocument { error: failure }, String::new);
-        }
-        self.explain(failure);
-        failure.exit.into()
     }
 
     /// The failure on standard error.
@@ -77,6 +72,6 @@ impl Output {
 }
 
 /// Writes to standard output. A reader who has gone away (`| head -1`) is no failure.
-pub(super) fn print(bytes: &[u8]) {
+fn print(bytes: &[u8]) {
     let _ = std::io::stdout().lock().write_all(bytes);
 }

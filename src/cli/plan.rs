@@ -3,9 +3,8 @@
 use serde::Serialize;
 
 use super::app::App;
-use super::args::Nodes;
 use super::failure::{Exit, Failure};
-use super::{Global, Output};
+use super::outcome::Outcome;
 use crate::model::NodeName;
 use crate::plan::{Conflict, Step};
 use crate::reconcile::{Error, View};
@@ -59,8 +58,7 @@ impl NodePlan {
     }
 }
 
-pub(super) async fn run(global: &Global, nodes: &Nodes, output: &Output) -> Result<Exit, Failure> {
-    let app = App::load(global, &nodes.flags(global), output)?;
+pub(super) async fn run(app: &App) -> Result<Outcome, Failure> {
     app.some_nodes()?;
     let (views, unreachable) = app.reconciler().views().await;
     if let Some((node, source)) = unreachable.into_iter().next() {
@@ -68,9 +66,8 @@ pub(super) async fn run(global: &Global, nodes: &Nodes, output: &Output) -> Resu
     }
     let nodes: Vec<NodePlan> = views.values().map(NodePlan::of).collect();
     let drift = nodes.iter().any(|node| !node.is_empty()) || views.values().any(|view| !view.unplaced.is_empty());
-    let document = Document { drift, nodes };
-    output.result(&document, || describe(&document.nodes));
-    Ok(if drift { Exit::Found } else { Exit::Done })
+    let text = describe(&nodes);
+    Ok(Outcome::new(&Document { drift, nodes }, text).exit(if drift { Exit::Found } else { Exit::Done }))
 }
 
 pub(super) fn describe(nodes: &[NodePlan]) -> String {

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::app::App;
 use super::args::Push;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::issue::remember;
+use super::outcome::{Note, Outcome};
 use super::plan::{NodePlan, describe};
+use super::secret;
 use super::status::conclude;
-use super::{Global, Output};
 use crate::bundle::{Bundle, Gate, pem};
 use crate::clock::Clock;
 use crate::config::Certificate;
@@ -38,14 +39,36 @@ struct Preview {
     nodes: Vec<NodePlan>,
 }
 
-pub(super) async fn run(global: &Global, args: &Push, output: &Output) -> Result<Exit, Failure> {
-    let mut contents = vec![read(&args.pem)?];
-    if let Some(key) = &args.key {
-        contents.push(read(key)?);
-    }
-    let inputs: Vec<&[u8]> = contents.iter().map(|bytes| bytes.as_slice()).collect();
+/// What `push` works with: whoever runs it opens no file of whoever typed it.
+#[derive(Serialize, Deserialize)]
+pub struct Input {
+    args: Push,
+    /// What is in the files that the arguments name.
+    #[serde(with = "secret")]
+    pem: Zeroizing<Vec<u8>>,
+    #[serde(with = "secret")]
+    key: Zeroizing<Vec<u8>>,
+}
 
-    let mut app = App::load(global, &args.nodes.flags(global), output)?.with_trust()?;
+impl Input {
+    /// Reads the files.
+    pub(super) fn read(args: Push) -> Result<Self, Failure> {
+        let pem = read(&args.pem)?;
+        let key = args.key.as_deref().map(read).transpose()?.unwrap_or_default();
+        Ok(Self { args, pem, key })
+    }
+}
+
+pub(super) async fn run(app: App, input: &Input) -> Result<Outcome, Failure> {
+    let mut notes = Vec::new();
+    let outcome = load(app, input, &mut notes).await;
+    // What was repaired is told whatever became of it.
+    Ok(outcome.unwrap_or_else(Outcome::from).after(notes))
+}
+
+async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) -> Result<Outcome, Failure> {
+    let inputs = if args.key.is_some() { vec![pem.as_slice(), key.as_slice()] } else { vec![pem.as_slice()] };
+    let mut app = app.with_trust()?;
     app.some_nodes()?;
     let name = match &args.name {
         Some(name) => name.clone(),
@@ -88,15 +111,12 @@ pub(super) async fn run(global: &Global, args: &Push, output: &Output) -> Result
     };
     let admitted = gate.admit(&inputs)?;
     let notices: Vec<String> = admitted.notices.iter().map(ToString::to_string).collect();
-    for notice in &notices {
-        output.say("notice", notice);
-    }
+    said.extend(notices.iter().map(|notice| Note::new("notice", notice)));
     let views = app.reconciler().preview(&name, &admitted.bundle).await?;
     if args.dry_run {
         let nodes: Vec<NodePlan> = views.values().map(NodePlan::of).collect();
-        let preview = Preview { certificate: name, notices, nodes };
-        output.result(&preview, || describe(&preview.nodes));
-        return Ok(Exit::Done);
+        let text = describe(&nodes);
+        return Ok(Outcome::new(&Preview { certificate: name, notices, nodes }, text));
     }
 
     let before = app.store.mark(&name)?;
@@ -113,7 +133,7 @@ pub(super) async fn run(global: &Global, args: &Push, output: &Output) -> Result
         app.store.go_back(&lock, &before)?;
     }
     let report = outcome?;
-    conclude(output, &Document { notices, report: &report }, &report, Vec::new())
+    Ok(conclude(&Document { notices, report: &report }, &report, Vec::new()))
 }
 
 /// Whether at least one node serves what was pushed, or nothing went wrong.

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::app::App;
 use super::args::Renew;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::issue::{Document, obtain};
+use super::outcome::Outcome;
 use super::status::conclude;
-use super::{Global, Output};
 use crate::model::CertName;
 use crate::renew::{Due, Obtained, Why};
 
@@ -25,8 +25,8 @@ struct DueCertificate {
     reason: &'static str,
 }
 
-pub(super) async fn run(global: &Global, args: &Renew, output: &Output) -> Result<Exit, Failure> {
-    let app = App::load(global, &args.nodes.flags(global), output)?.with_trust()?;
+pub(super) async fn run(app: App, args: &Renew) -> Result<Outcome, Failure> {
+    let app = app.with_trust()?;
     for name in &args.certificates {
         app.known(name)?;
     }
@@ -45,13 +45,9 @@ pub(super) async fn run(global: &Global, args: &Renew, output: &Output) -> Resul
             .iter()
             .map(|(certificate, why)| DueCertificate { name: certificate.name.clone(), reason: why.as_str() });
         let forecast = Forecast { due: due.collect() };
-        output.result(&forecast, || {
-            if forecast.due.is_empty() {
-                return "nothing is due\n".to_owned();
-            }
-            forecast.due.iter().map(|due| format!("{}: would be ordered, {}\n", due.name, due.reason)).collect()
-        });
-        return Ok(Exit::Done);
+        let lines = forecast.due.iter().map(|due| format!("{}: would be ordered, {}\n", due.name, due.reason));
+        let text = if forecast.due.is_empty() { "nothing is due\n".to_owned() } else { lines.collect() };
+        return Ok(Outcome::new(&forecast, text));
     }
 
     let mut ordered = Vec::new();
@@ -67,5 +63,5 @@ pub(super) async fn run(global: &Global, args: &Renew, output: &Output) -> Resul
     }
     let scope: BTreeSet<CertName> = app.config.certificates.keys().filter(|name| chosen(name)).cloned().collect();
     let report = app.reconciler().round(Some(&scope)).await?;
-    conclude(output, &Document { ordered, report: &report }, &report, failures)
+    Ok(conclude(&Document { ordered, report: &report }, &report, failures))
 }

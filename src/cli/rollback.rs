@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use super::app::App;
 use super::args::Rollback;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
+use super::outcome::Outcome;
 use super::status::conclude;
-use super::{Global, Output};
 use crate::bundle::Gate;
 use crate::clock::Clock;
 use crate::model::Identifier;
 
-pub(super) async fn run(global: &Global, args: &Rollback, output: &Output) -> Result<Exit, Failure> {
-    let app = App::load(global, &args.nodes.flags(global), output)?.with_trust()?;
+pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
+    let app = app.with_trust()?;
     let name = &args.certificate;
     app.known(name)?;
     let number = match args.to {
@@ -34,5 +34,5 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: &Output) -> Re
     drop(lock);
     tracing::info!(certificate = %name, generation = number, "went back");
     let report = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await?;
-    conclude(output, &report, &report, Vec::new())
+    Ok(conclude(&report, &report, Vec::new()))
 }

@@ -9,50 +9,42 @@ use serde::Serialize;
 use super::app::App;
 use super::args::Status;
 use super::failure::{Exit, Failure};
-use super::{Global, Output};
+use super::outcome::{Note, Outcome};
 use crate::reconcile::{CertificateReport, Report};
 
-pub(super) async fn run(global: &Global, args: &Status, output: &Output) -> Result<Exit, Failure> {
-    let app = App::load(global, &args.nodes.flags(global), output)?;
+/// Says how things stand: as somebody saw it a moment ago (`cached`), or as they are found now.
+pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Result<Outcome, Failure> {
     if let Some(name) = &args.certificate {
         app.known(name)?;
     }
     let scope = args.certificate.clone().map(|name| BTreeSet::from([name]));
-    let report = app.reconciler().report(scope.as_ref()).await;
-    output.result(&report, || table(&report) + &details(&report));
+    let report = match cached {
+        Some(report) => report.narrow(scope.as_ref(), &app.config),
+        None => app.reconciler().report(scope.as_ref()).await,
+    };
     for failure in &report.failures {
         tracing::debug!(error = %failure.error, "something needs a look");
     }
-    Ok(if report.needs_a_look() { Exit::Found } else { Exit::Done })
+    let exit = if report.needs_a_look() { Exit::Found } else { Exit::Done };
+    Ok(Outcome::new(&report, table(&report) + &details(&report)).exit(exit))
 }
 
-/// Ends a command that changed something: prints the report, explains what failed, on the way (`failures`) and in the report, and
-/// chooses the failure that counts for the exit code. With JSON the document is then that of the failure.
-pub(super) fn conclude(
-    output: &Output,
-    document: &impl Serialize,
-    report: &Report,
-    failures: Vec<Failure>,
-) -> Result<Exit, Failure> {
+/// Ends a command that changed something: shows the report, and what failed, on the way (`failures`) and in the report, and chooses
+/// the failure that counts for the exit code. For programs there is then that failure instead of the report.
+pub(super) fn conclude(document: &impl Serialize, report: &Report, failures: Vec<Failure>) -> Outcome {
     // The same node may fail for each certificate; it is explained once.
     let mut seen = BTreeSet::new();
-    let reported = report.failures.iter().map(|failure| Failure::from(&failure.error));
+    let reported = report.failures.iter().map(|failure| Failure::from(&*failure.error));
     let mut failures: Vec<Failure> =
         failures.into_iter().chain(reported).filter(|failure| seen.insert(failure.message.clone())).collect();
-    if failures.is_empty() || !output.json {
-        output.result(document, || table(report));
-    }
     if failures.is_empty() {
-        details(report).lines().for_each(|detail| output.say("warning", detail));
-        return Ok(Exit::Done);
+        let notes = details(report).lines().map(|detail| Note::new("warning", detail)).collect();
+        return Outcome::new(document, table(report)).after(notes);
     }
     // The first that no waiting cures counts, or else the first.
     let counting = failures.iter().position(|failure| failure.exit != Exit::Later).unwrap_or(0);
     let counting = failures.remove(counting);
-    for failure in &failures {
-        output.explain(failure);
-    }
-    Err(counting)
+    Outcome::failed(failures, counting, table(report))
 }
 
 /// A line for each certificate on each node, and one for each node.

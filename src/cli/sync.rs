@@ -1,14 +1,12 @@
 //! `hotcert sync`: one reconcile round.
 
 use super::app::App;
-use super::args::Nodes;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
+use super::outcome::Outcome;
 use super::status::conclude;
-use super::{Global, Output};
 use crate::reconcile::Keeper;
 
-pub(super) async fn run(global: &Global, nodes: &Nodes, output: &Output) -> Result<Exit, Failure> {
-    let app = App::load(global, &nodes.flags(global), output)?;
+pub(super) async fn run(app: &App) -> Result<Outcome, Failure> {
     app.some_nodes()?;
     let reconciler = app.reconciler();
     let report = reconciler.round(None).await?;
@@ -16,5 +14,5 @@ pub(super) async fn run(global: &Global, nodes: &Nodes, output: &Output) -> Resu
     if let Err(error) = (Keeper { reconciler: &reconciler }).round().await {
         tracing::warn!(%error, "http-01 tokens are not as they should be on every node");
     }
-    conclude(output, &report, &report, Vec::new())
+    Ok(conclude(&report, &report, Vec::new()))
 }

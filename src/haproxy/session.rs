@@ -87,7 +87,9 @@ impl Session {
     /// What several slots hold, in the order asked. All replies are in memory at once: ask for thousands in batches.
     pub async fn certificates_of(&mut self, slots: &[Slot]) -> Result<Vec<Option<Loaded>>, Error> {
         let (can, limit) = (self.info.capabilities(), self.info.payload_limit);
-        let replies = self.wire.ask_all(slots.iter().map(Command::ShowCertificate), can, limit).await?;
+        // Collected, for rustc cannot prove a future with the closure in it to be `Send`.
+        let commands: Vec<_> = slots.iter().map(Command::ShowCertificate).collect();
+        let replies = self.wire.ask_all(commands, can, limit).await?;
         slots.iter().zip(replies).map(|(slot, reply)| self.loaded(Command::ShowCertificate(slot), &reply)).collect()
     }
 

@@ -25,7 +25,7 @@ impl Reconciler<'_> {
 
         for name in &reachable {
             if let Err(error) = self.abort_stale(&mut nodes, name).await {
-                failures.push(Failure { certificate: None, node: Some(name.clone()), error });
+                failures.push(Failure { certificate: None, node: Some(name.clone()), error: error.into() });
                 nodes.sessions.remove(name);
             }
         }
@@ -43,7 +43,7 @@ impl Reconciler<'_> {
             for slot in giving_way(&nodes.views[name]) {
                 let Some(bundle) = own_file(&slot) else { continue };
                 if let Err(error) = self.reload_foreign(&slot, &bundle, &mut nodes, name).await {
-                    failures.push(Failure { certificate: None, node: Some(name.clone()), error });
+                    failures.push(Failure { certificate: None, node: Some(name.clone()), error: error.into() });
                 }
             }
         }
@@ -94,7 +94,7 @@ impl Reconciler<'_> {
 }
 
 /// Our certificates in the order in which they are to be loaded, which is the same on every node.
-fn sequence(views: &BTreeMap<NodeName, View>) -> Vec<CertName> {
+pub(super) fn sequence(views: &BTreeMap<NodeName, View>) -> Vec<CertName> {
     let mut sequence = Vec::new();
     let mut known = BTreeSet::new();
     let steps = || views.values().flat_map(|view| &view.plan.steps);

@@ -1,5 +1,6 @@
 //! What can go wrong in a round.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::desire::Unplaced;
@@ -105,14 +106,14 @@ pub enum Error {
 }
 
 /// A round went on after something failed for one certificate or one node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     /// The certificate that it is about.
     pub certificate: Option<CertName>,
     /// The node on which it happened.
     pub node: Option<NodeName>,
     /// What happened.
-    pub error: Error,
+    pub error: Arc<Error>,
 }
 
 impl Failure {
@@ -137,7 +138,7 @@ impl Failure {
     }
 
     pub(super) fn of(certificate: &CertName, node: Option<&NodeName>, error: Error) -> Self {
-        Self { certificate: Some(certificate.clone()), node: node.cloned(), error }
+        Self { certificate: Some(certificate.clone()), node: node.cloned(), error: Arc::new(error) }
     }
 }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub use error::{Error, Failure};
 pub use observe::View;
-pub use report::{CertState, CertificateReport, NodeReport, NodeState, Report, ServedBy, Verified};
+pub use report::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
 pub use tokens::{Keeper, TokenError};
 
 use desire::Place;
@@ -118,17 +118,19 @@ impl Reconciler<'_> {
         self.round_proving(scope, scope).await
     }
 
-    /// One round that reports on `scope`, and proves by handshakes only those in `proof`: with thousands of certificates a daemon
-    /// cannot ask for all of them each time.
+    /// One round that reports on `scope`, and proves by handshakes only what it changes and what is in `proof`: with thousands of
+    /// certificates a daemon cannot ask for all of them each time.
     pub async fn round_proving(&self, scope: Scope<'_>, proof: Scope<'_>) -> Result<Report, Error> {
         let locks = self.lock_nodes().await?;
         let mut failures = Vec::new();
         let mut settled = None;
+        let mut changed = BTreeSet::new();
         for attempt in 1..=ATTEMPTS {
             let stored = self.read_store();
             let (seen, sessions) = self.look_without_foreign_transactions(&stored).await?;
             let idle = seen.views.values().all(|view| view.plan.steps.is_empty());
             if !idle || attempt == 1 {
+                changed.extend(apply::sequence(&seen.views));
                 failures = self.apply(&stored, &seen, sessions, &locks).await;
             }
             if idle {
@@ -154,7 +156,8 @@ impl Reconciler<'_> {
             let (seen, _) = self.look(&stored).await;
             (stored, seen)
         };
-        let handshakes = self.prove(proof, &stored, &seen).await;
+        let proof = proof.map(|proof| proof.union(&changed).cloned().collect());
+        let handshakes = self.prove(proof.as_ref(), &stored, &seen).await;
         let mut report = self.tell(scope, stored, seen, handshakes);
         let (concerned, others): (Vec<_>, Vec<_>) =
             failures.into_iter().partition(|failure| failure.concerns(scope, self.config));
@@ -164,6 +167,7 @@ impl Reconciler<'_> {
         report.failures.splice(0..0, concerned);
         let unserved = unserved(&report);
         report.failures.extend(unserved);
+        report.problems = report.failures.iter().map(Problem::from).collect();
         Ok(report)
     }
 

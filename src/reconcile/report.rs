@@ -1,11 +1,14 @@
 //! How everything stands, for people and for programs.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, Scope};
+use crate::config::Config;
 use crate::model::{CertName, Identifier, NodeName, Serial, Sha256};
 use crate::store::Source;
 
@@ -16,13 +19,26 @@ pub struct Report {
     pub certificates: Vec<CertificateReport>,
     /// The nodes, by name.
     pub nodes: Vec<NodeReport>,
-    /// What failed on the way.
+    /// What is wrong, in words.
+    pub problems: Vec<Problem>,
+    /// What failed on the way; a report that comes from another process has none.
     #[serde(skip)]
     pub failures: Vec<Failure>,
 }
 
+/// Something that needs a look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The certificate that it is about.
+    pub certificate: Option<CertName>,
+    /// The node on which it is so.
+    pub node: Option<NodeName>,
+    /// What is wrong, and why.
+    pub message: String,
+}
+
 /// One certificate.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct CertificateReport {
     /// Its name.
     pub name: CertName,
@@ -60,23 +76,24 @@ pub struct CertificateReport {
 ///
 ///  failed: stored, and cannot be served: it has expired, or clients are shown something else
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// In the order of how much they need a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CertState {
-    /// There is no generation.
-    Missing,
-    /// There is none, and an order is in progress.
-    Issuing,
-    /// There is one, and not every node serves it.
-    Stored,
     /// Every node serves it.
     Serving,
+    /// There is one, and not every node serves it.
+    Stored,
+    /// There is none, and an order is in progress.
+    Issuing,
+    /// There is no generation.
+    Missing,
     /// It has expired, or clients are shown something else than what was loaded.
     Failed,
 }
 
 /// A certificate on a node.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ServedBy {
     /// The node.
     pub name: NodeName,
@@ -127,7 +144,7 @@ pub enum Verified {
 }
 
 /// One node.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct NodeReport {
     /// Its name.
     pub name: NodeName,
@@ -147,11 +164,101 @@ pub struct NodeReport {
     pub detail: Option<String>,
 }
 
+impl Problem {
+    /// Puts an error and its causes into words.
+    #[must_use]
+    pub fn of(certificate: Option<&CertName>, node: Option<&NodeName>, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            message.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        Self { certificate: certificate.cloned(), node: node.cloned(), message }
+    }
+}
+
+impl From<&Failure> for Problem {
+    fn from(failure: &Failure) -> Self {
+        Self::of(failure.certificate.as_ref(), failure.node.as_ref(), &failure.error)
+    }
+}
+
 impl Report {
+    /// Puts the reports of several nodes together. A certificate is as good as on the node where it stands worst.
+    #[must_use]
+    pub fn merged<'a>(reports: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut merged =
+            Self { certificates: Vec::new(), nodes: Vec::new(), problems: Vec::new(), failures: Vec::new() };
+        let mut certificates: BTreeMap<&CertName, CertificateReport> = BTreeMap::new();
+        for report in reports {
+            for certificate in &report.certificates {
+                match certificates.entry(&certificate.name) {
+                    Entry::Vacant(entry) => _ = entry.insert(certificate.clone()),
+                    Entry::Occupied(mut entry) => {
+                        let known = entry.get_mut();
+                        let nodes = [known.nodes.as_slice(), &certificate.nodes].concat();
+                        let state = known.state.max(certificate.state);
+                        if certificate.generation > known.generation {
+                            *known = certificate.clone();
+                        }
+                        (known.nodes, known.state) = (nodes, state);
+                    }
+                }
+            }
+            merged.nodes.extend(report.nodes.iter().cloned());
+            merged.problems.extend(report.problems.iter().cloned());
+        }
+        merged.certificates = certificates.into_values().collect();
+        merged
+    }
+
+    /// Takes over what was proved by a handshake before, where the same process still holds the same certificate.
+    pub fn carry_over(&mut self, before: &Self) {
+        let same_process: BTreeSet<_> = self
+            .nodes
+            .iter()
+            .filter(|node| before.nodes.iter().any(|old| (&old.name, old.pid) == (&node.name, node.pid)))
+            .map(|node| &node.name)
+            .collect();
+        let proved: BTreeSet<_> = before
+            .certificates
+            .iter()
+            .flat_map(|certificate| certificate.nodes.iter().map(move |node| (&certificate.name, node)))
+            .filter(|(_, node)| node.verified == Verified::Handshake && same_process.contains(&node.name))
+            .map(|(name, node)| (name, &node.name, node.serial.as_ref()))
+            .collect();
+        for certificate in &mut self.certificates {
+            for node in
+                certificate.nodes.iter_mut().filter(|node| node.verified == Verified::Memory && node.detail.is_none())
+            {
+                if proved.contains(&(&certificate.name, &node.name, node.serial.as_ref())) {
+                    node.verified = Verified::Handshake;
+                }
+            }
+        }
+    }
+
+    /// The part that somebody wants to hear of who asks for these certificates.
+    #[must_use]
+    pub fn narrow(&self, scope: Scope<'_>, config: &Config) -> Self {
+        let is_wanted = |certificate: &&CertificateReport| scope.is_none_or(|scope| scope.contains(&certificate.name));
+        let is_about = |problem: &Problem| match (&problem.certificate, scope) {
+            (Some(certificate), Some(scope)) => scope.contains(certificate),
+            _ => true,
+        };
+        Self {
+            certificates: self.certificates.iter().filter(is_wanted).cloned().collect(),
+            nodes: self.nodes.clone(),
+            problems: self.problems.iter().filter(|problem| is_about(problem)).cloned().collect(),
+            failures: self.failures.iter().filter(|failure| failure.concerns(scope, config)).cloned().collect(),
+        }
+    }
+
     /// Whether anything needs a look.
     #[must_use]
     pub fn needs_a_look(&self) -> bool {
-        !self.failures.is_empty()
+        !self.problems.is_empty()
             || self.nodes.iter().any(|node| node.detail.is_some())
             || self.certificates.iter().any(|certificate| {
                 certificate.state != CertState::Serving || certificate.nodes.iter().any(|node| node.detail.is_some())

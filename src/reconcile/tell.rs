@@ -1,7 +1,7 @@
 //! From what was read and seen to a report.
 
 use super::observe::View;
-use super::report::{CertState, CertificateReport, NodeReport, NodeState, Report, ServedBy, Verified};
+use super::report::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
 use super::verify::Handshakes;
 use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
 use crate::model::{CertName, Identifier};
@@ -47,7 +47,8 @@ impl Reconciler<'_> {
             .collect();
         let mut failures = failures(stored, seen, handshakes);
         failures.retain(|failure| failure.concerns(scope, self.config));
-        Report { certificates, nodes, failures }
+        let problems = failures.iter().map(Problem::from).collect();
+        Report { certificates, nodes, problems, failures }
     }
 
     fn certificate(&self, name: &CertName, stored: &Stored, seen: &Seen, handshakes: &Handshakes) -> CertificateReport {
@@ -168,7 +169,7 @@ fn failures(stored: Stored, seen: Seen, handshakes: Handshakes) -> Vec<Failure> 
     let mut failures = stored.failures;
     for (node, source) in seen.unreachable {
         let error = Error::Node { node: node.clone(), source };
-        failures.push(Failure { certificate: None, node: Some(node), error });
+        failures.push(Failure { certificate: None, node: Some(node), error: error.into() });
     }
     for (name, view) in seen.views {
         for (certificate, why) in view.unplaced {

@@ -219,6 +219,18 @@ impl Store {
         read::json(&self.settings_path(name))
     }
 
+    /// What was remembered of all certificates, and what could not be read.
+    pub fn recall<T: DeserializeOwned>(&self) -> Result<(Vec<T>, Vec<Error>), Error> {
+        let (mut remembered, mut failures) = (Vec::new(), Vec::new());
+        for name in self.names()? {
+            match self.remembered(&name) {
+                Ok(found) => remembered.extend(found),
+                Err(error) => failures.push(error),
+            }
+        }
+        Ok((remembered, failures))
+    }
+
     /// Everything of one certificate.
     pub(super) fn certificate(&self, name: &CertName) -> PathBuf {
         self.root.join("certs").join(name.as_str())

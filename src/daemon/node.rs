@@ -1,0 +1,155 @@
+//! The loop of one node: looks whenever something may have changed, and makes it right.
+//!
+//! Something may have changed when anything was stored, when another process of `HAProxy` answers, and after a while in any
+//! case. What failed is tried again soon at first, then more and more seldom.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::Parts;
+use super::tasks::Life;
+use crate::config::Config;
+use crate::haproxy::Process;
+use crate::model::{CertName, NodeName};
+use crate::reconcile::{CertificateReport, Problem, Reconciler, Report, Verified};
+use crate::schedule::Retry;
+
+/// How often it is looked which process answers: a restart is to be noticed within a second.
+const PROCESS_PERIOD: Duration = Duration::from_millis(500);
+/// How often everything is compared although nothing is known to have happened, at most: another program may have changed it.
+const RESYNC: Duration = Duration::from_mins(2);
+/// The share of the time that such comparisons may take, as its inverse: with very many certificates they become more seldom.
+const RESYNC_SHARE: u32 = 500;
+/// How soon what failed is tried again, and how seldom in the end.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_mins(1);
+/// How many certificates are proved by handshakes in one round, besides those that have changed; in turn, each gets its.
+const PROOFS: usize = 20;
+
+struct NodeLoop {
+    parts: Parts,
+    name: NodeName,
+    report: watch::Sender<Option<Arc<Report>>>,
+    /// The last certificate that was proved in turn.
+    proved: Option<CertName>,
+    /// Rounds that failed, one after the other.
+    failures: u32,
+}
+
+pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Option<Arc<Report>>>, life: Life) {
+    let mut node = NodeLoop { parts, name, report, proved: None, failures: 0 };
+    let mut period = interval(PROCESS_PERIOD);
+    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut due = Instant::now();
+    loop {
+        let woken = async {
+            tokio::select! {
+                biased;
+                changed = node.parts.loaded.changed() => changed.is_ok(),
+                _ = period.tick() => false,
+            }
+        };
+        let Some(changed) = life.until_stopped(woken).await else { return };
+        if !changed && Instant::now() < due {
+            match life.until_stopped(node.has_another_process()).await {
+                None => return,
+                Some(false) => continue,
+                Some(true) => {}
+            }
+        }
+        // Not given up in the middle: it ends between two certificates by itself.
+        due = Instant::now() + life.during(node.round(&life)).await;
+    }
+}
+
+impl NodeLoop {
+    /// Whether another process answers than in the last round, or none, or one again.
+    async fn has_another_process(&self) -> bool {
+        let loaded = self.parts.loaded.borrow().clone();
+        let Some(node) = loaded.config.nodes.get(&self.name) else { return false };
+        let found = Process::ask(&*self.parts.connect, &node.socket).await.ok();
+        let report = self.report.borrow().clone();
+        let known =
+            report.as_ref().and_then(|report| report.nodes.first()).and_then(|node| node.pid.zip(node.started_at));
+        let found = found.map(|process| (process.pid, process.started_at));
+        if found != known {
+            tracing::info!(
+                node = %self.name, before = known.map(|(pid, _)| pid), now = found.map(|(pid, _)| pid),
+                "another process of HAProxy answers, or none"
+            );
+        }
+        found != known
+    }
+
+    /// One round; returns how long to wait for the next.
+    async fn round(&mut self, life: &Life) -> Duration {
+        let loaded = self.parts.loaded.borrow_and_update().clone();
+        let config = loaded.narrowed_to(&self.name);
+        let before = self.report.borrow().clone();
+        let proof = self.choose(&config, before.as_deref());
+        let reconciler = Reconciler {
+            config: &config,
+            store: &self.parts.store,
+            clock: &*self.parts.clock,
+            connect: &*self.parts.connect,
+            stop: life.stop.clone(),
+        };
+        let began = Instant::now();
+        let (mut report, retry) = match reconciler.round_proving(None, Some(&proof)).await {
+            Ok(report) => {
+                let retry =
+                    report.failures.iter().map(|failure| failure.error.retry()).find(|retry| *retry != Retry::Never);
+                let failed = !report.failures.is_empty();
+                (report, failed.then_some(retry.unwrap_or(Retry::Never)))
+            }
+            Err(error) => {
+                let mut report = reconciler.report(Some(&BTreeSet::new())).await;
+                report.problems.push(Problem::of(None, Some(&self.name), &error));
+                (report, Some(error.retry()))
+            }
+        };
+        let took = began.elapsed();
+        if let Some(before) = &before {
+            report.carry_over(before);
+        }
+        tell(&self.name, before.as_deref(), &report);
+        self.report.send_replace(Some(Arc::new(report)));
+        self.failures = if retry.is_some() { self.failures.saturating_add(1) } else { 0 };
+        match retry {
+            None | Some(Retry::Never) => RESYNC.max(took * RESYNC_SHARE),
+            Some(_) => LAST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow(self.failures - 1)).max(took),
+        }
+    }
+
+    /// The certificates to be proved by handshakes besides those that the round changes: those of which it is not known that clients
+    /// get them, and some in turn.
+    fn choose(&mut self, config: &Config, before: Option<&Report>) -> BTreeSet<CertName> {
+        let is_proved = |certificate: &CertificateReport| {
+            certificate.nodes.iter().all(|node| node.verified == Verified::Handshake && node.detail.is_none())
+        };
+        let reports = before.map_or(&[][..], |report| &report.certificates);
+        let proved: BTreeSet<_> =
+            reports.iter().filter(|report| is_proved(report)).map(|report| &report.name).collect();
+        let names = || config.certificates.keys();
+        let last = self.proved.take();
+        let is_later = |name: &&CertName| last.as_ref().is_none_or(|last| *name > last);
+        let turn: Vec<_> = names().filter(is_later).chain(names()).take(PROOFS).cloned().collect();
+        self.proved = turn.last().cloned();
+        names().filter(|name| !proved.contains(name)).cloned().chain(turn).collect()
+    }
+}
+
+/// Says what went wrong when it begins, and when it is over, not in every round.
+fn tell(node: &NodeName, before: Option<&Report>, now: &Report) {
+    let known: &[Problem] = before.map_or(&[], |report| &report.problems);
+    for problem in now.problems.iter().filter(|problem| !known.contains(problem)) {
+        tracing::warn!(%node, certificate = problem.certificate.as_ref().map(tracing::field::display), "{}", problem.message);
+    }
+    for problem in known.iter().filter(|problem| !now.problems.contains(problem)) {
+        tracing::info!(%node, "no longer: {}", problem.message);
+    }
+}

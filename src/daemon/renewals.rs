@@ -1,0 +1,44 @@
+//! Orders certificates in time.
+//!
+//! Which certificate is due when is the renewer's business, which looks at everything afresh in each round. Here it is decided when a
+//! round is worth its while: when the instant has come that the last one named, and when something was stored or configured.
+//! The wall clock is looked at often: machines sleep, and clocks are set.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::Parts;
+use super::tasks::Life;
+
+/// The longest sleep between two looks at the wall clock.
+const CLOCK_PERIOD: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) {
+    let mut due: Option<Timestamp> = None;
+    loop {
+        let loaded = parts.loaded.borrow_and_update().clone();
+        if due.is_none_or(|due| due <= parts.clock.now()) {
+            let _ = (&loaded, &parts.stored);
+            due = Some(Timestamp::MAX);
+        }
+        if drain.is_cancelled() {
+            return;
+        }
+        let woken = async {
+            tokio::select! {
+                () = drain.cancelled() => false,
+                changed = parts.loaded.changed() => changed.is_ok(),
+                () = tokio::time::sleep(CLOCK_PERIOD) => false,
+            }
+        };
+        let Some(changed) = life.until_stopped(woken).await else { return };
+        if drain.is_cancelled() {
+            return;
+        }
+        if changed {
+            due = None;
+        }
+    }
+}
