@@ -15,6 +15,7 @@
 )]
 #![allow(clippy::print_stderr, reason = "a failed test says what its servers printed")]
 
+pub mod certbot;
 pub mod client;
 pub mod disk;
 pub mod dns;
@@ -32,8 +33,10 @@ pub mod secrets;
 pub mod sidecar;
 pub mod site;
 pub mod steps;
+pub mod tool;
 pub mod webroot;
 
+pub use certbot::Certbot;
 pub use hammer::Hammer;
 pub use haproxy::{Haproxy, HaproxyVersion, Http01};
 pub use hotcert::{Hotcert, Outcome};
