@@ -53,6 +53,7 @@
 //! | 2 | [`probe`] | what a client is shown, and what an authority would be answered |
 //! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
 //! | 3 | [`renew`] | what is due, ordering it, storing the generation |
+//! | 3 | [`watch`] | files that other programs write, to generations |
 //! | 4 | [`observe`] | logs, and what the service manager is told |
 //! | 5 | [`daemon`] | builds, supervises and stops the tasks of the sidecar |
 //! | 6 | [`cli`] | one file for each command; rendering; exit codes |
@@ -83,3 +84,4 @@ pub mod renew;
 pub mod schedule;
 pub mod solver;
 pub mod store;
+pub mod watch;

@@ -25,6 +25,18 @@ impl Facts {
         Self::read(&first.der, 0)
     }
 
+    /// Whether the first certificate of a PEM file belongs to an authority (RFC 5280, section 4.2.1.9).
+    #[must_use]
+    pub fn is_authority(input: &[u8]) -> bool {
+        let Ok(scan) = pem::blocks(input) else { return false };
+        let first = scan.blocks.iter().find(|block| block.label == "CERTIFICATE");
+        first.is_some_and(|block| {
+            X509Certificate::from_der(&block.der).is_ok_and(|(_, cert)| {
+                cert.basic_constraints().is_ok_and(|found| found.is_some_and(|found| found.value.ca))
+            })
+        })
+    }
+
     pub(super) fn of(cert: &X509Certificate<'_>, der: &[u8], chain_length: usize) -> Self {
         Self {
             serial: Serial::from_bytes(cert.raw_serial()),

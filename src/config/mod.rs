@@ -48,6 +48,8 @@ pub struct Config {
     pub certificates: BTreeMap<CertName, Certificate>,
     /// Those of them that are not in the file, but remembered.
     pub remembered: BTreeSet<CertName>,
+    /// The directories in which other programs put certificates.
+    pub watches: Vec<Watch>,
     /// Effective values, and where each came from, in the order of the file.
     pub settings: Vec<Setting>,
     /// What is accepted and has no effect.
@@ -147,6 +149,46 @@ pub struct Certificate {
     pub filters: Vec<String>,
     /// Whether the file for `HAProxy`'s next start is written.
     pub publish: bool,
+}
+
+/// A directory in which another program puts certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// The directory, absolute.
+    pub dir: PathBuf,
+    /// How certificates lie in it.
+    pub layout: Layout,
+}
+
+/// How certificates lie in a watched directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// Whatever is found: all of the following, and what lego, acme.sh and dehydrated write.
+    #[default]
+    Auto,
+    /// Files with certificate and key in one.
+    Pem,
+    /// A certificate file and a key file beside it.
+    Pair,
+    /// A directory for each certificate, with `fullchain.pem` and `privkey.pem`.
+    Certbot,
+    /// Mounted secrets: `tls.crt` and `tls.key`.
+    Kubernetes,
+}
+
+impl std::str::FromStr for Layout {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "pem" => Self::Pem,
+            "pair" => Self::Pair,
+            "certbot" => Self::Certbot,
+            "kubernetes" => Self::Kubernetes,
+            _ => return Err("must be auto, pem, pair, certbot or kubernetes"),
+        })
+    }
 }
 
 /// How a certificate is ordered.

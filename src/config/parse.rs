@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::read::{Reader, Section, boolean, list, one_or_more, parsed, path, text};
-use super::{Certificate, Config, DEFAULT_LISTEN, DEFAULT_STATE_DIR, Error, Issuer, Node, Order, Solver, Via};
+use super::{
+    Certificate, Config, DEFAULT_LISTEN, DEFAULT_STATE_DIR, Error, Issuer, Layout, Node, Order, Solver, Via, Watch,
+};
 use crate::model::{Address, CertName, DirectoryUrl, Identifier, KeyType, NodeName, Slot};
 
 /// The only version of the file's syntax.
@@ -30,11 +32,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
     let solvers = solvers(&mut top, &mut reader);
     let nodes = nodes(&mut top, &mut reader);
     let certificates = certificates(&mut top, &mut reader, &issuers, &solvers, &nodes);
-    for _ in top.array(&mut reader, "watch") {
-        reader
-            .warnings
-            .push("watch: this version does not watch files yet; hand them over by `hotcert push`".to_owned());
-    }
+    let watches = watches(&mut top, &mut reader);
     top.finish(&mut reader);
 
     if !reader.problems.is_empty() {
@@ -49,6 +47,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
         nodes,
         certificates,
         remembered: BTreeSet::new(),
+        watches,
         settings: reader.settings,
         warnings: reader.warnings,
     })
@@ -271,6 +270,28 @@ fn certificates(
         section.finish(reader);
     }
     certificates
+}
+
+fn watches(top: &mut Section<'_>, reader: &mut Reader<'_>) -> Vec<Watch> {
+    let mut watches: Vec<Watch> = Vec::new();
+    for mut section in top.array(reader, "watch") {
+        let dir = section.require(reader, "dir", |value| {
+            let dir = path(value)?;
+            if !dir.is_absolute() {
+                return Err("must be an absolute path".to_owned());
+            }
+            // Without `.` and slashes too many, so that one directory is written in one way.
+            let dir: PathBuf = dir.components().collect();
+            match watches.iter().any(|known| known.dir == dir) {
+                true => Err(format!("{} is watched already", dir.display())),
+                false => Ok(dir),
+            }
+        });
+        let layout = section.get(reader, "layout", parsed::<Layout>).unwrap_or_default();
+        section.finish(reader);
+        watches.extend(dir.map(|dir| Watch { dir, layout }));
+    }
+    watches
 }
 
 /// The most names that any known authority puts into one certificate.

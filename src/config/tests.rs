@@ -130,9 +130,28 @@ fn a_choice_between_several_is_not_made_silently() {
 
 #[test]
 fn what_has_no_effect_yet_is_a_warning() {
-    let text = format!("{FULL}\n[[watch]]\ndir = \"/etc/letsencrypt/live\"\n[issuer.local]\ntype = \"internal\"\n");
+    let text = format!("{FULL}\n[issuer.local]\ntype = \"internal\"\n");
     let config = parse(&text).unwrap();
-    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+}
+
+#[test]
+fn a_watched_directory_has_a_layout() {
+    let text = "[[watch]]\ndir = \"/etc/letsencrypt/live/\"\n[[watch]]\ndir = \"/certs\"\nlayout = \"kubernetes\"\n";
+    let config = parse(&format!("version = 1\n{text}")).unwrap();
+    let watches = [("/etc/letsencrypt/live", Layout::Auto), ("/certs", Layout::Kubernetes)];
+    assert_eq!(config.watches, watches.map(|(dir, layout)| Watch { dir: dir.into(), layout }));
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_watch_that_cannot_be_meant_is_a_problem() {
+    let of = |text: &str| problems(&format!("version = 1\n[[watch]]\n{text}"));
+    assert!(of("dir = \"certs\"")[0].contains("watch[0].dir: must be an absolute path"));
+    assert!(of("layout = \"auto\"")[0].contains("watch[0].dir: is missing"));
+    assert!(of("dir = \"/a\"\nlayout = \"flat\"")[0].contains("must be auto, pem, pair, certbot or kubernetes"));
+    assert!(of("dir = \"/a\"\nlayuot = \"pem\"")[0].contains("did you mean `layout`?"));
+    assert!(of("dir = \"/a\"\n[[watch]]\ndir = \"/a/\"")[0].contains("/a is watched already"));
 }
 
 #[test]

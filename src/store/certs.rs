@@ -137,6 +137,17 @@ impl Store {
         })
     }
 
+    /// Whether a leaf is that of a generation that is kept.
+    pub fn holds(&self, name: &CertName, leaf: Sha256) -> Result<bool, Error> {
+        for number in self.generations(name)? {
+            let meta: Option<MetaFile> = read::json(&self.generation_directory(name, number).join(META))?;
+            if meta.is_some_and(|meta| meta.facts.sha256 == leaf) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The generation before the current one, if it is still kept.
     pub fn previous(&self, name: &CertName) -> Result<Option<u64>, Error> {
         let Some(current) = self.current_number(name)? else { return Ok(None) };

@@ -6,6 +6,7 @@
 //!   certs/<name>/current -> generations/<n>            certs.rs
 //!   certs/<name>/generations/<n>/cert.pem, chain.pem, fullchain.pem, privkey.pem, meta.json
 //!   certs/<name>/settings.json                         certs.rs
+//!   certs/<name>/watched.json                          watched.rs
 //!   certs/<name>/journal/privkey.pem, order.json       journal.rs
 //!   certs/                                             its time of change: stamp.rs
 //!   nodes/<node>.json                                  staging.rs
@@ -36,6 +37,7 @@ mod staging;
 mod stamp;
 mod tokens;
 mod wait;
+mod watched;
 
 pub use accounts::{AccountRecord, KeyPem, StoredAccount};
 pub use certs::{Generation, Meta, Source};
@@ -43,10 +45,12 @@ pub use error::Error;
 pub use journal::{Entry, Journal};
 pub use lock::{AccountLock, CertLock, NodeLock};
 pub use mark::Mark;
+pub use read::bytes as read_file;
 pub use staging::Staging;
 pub use stamp::Stamp;
 pub use tokens::{Place, Token};
 pub use wait::until;
+pub use watched::Taken;
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::error::{Error, io};
 use crate::bundle::pem::MAX_INPUT;
 
-/// The contents of a regular file; `None` when there is none.
-pub(super) fn bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+/// The contents of a regular file of at most [`MAX_INPUT`] bytes; `None` when there is none.
+pub fn bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
     up_to(MAX_INPUT, path)
 }
 
