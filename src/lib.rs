@@ -54,6 +54,7 @@
 //! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
 //! | 3 | [`renew`] | what is due, ordering it, storing the generation |
 //! | 3 | [`watch`] | files that other programs write, to generations |
+//! | 3 | [`control`] | the local socket through which the program hands its commands to a daemon |
 //! | 4 | [`observe`] | logs, and what the service manager is told |
 //! | 5 | [`daemon`] | builds, supervises and stops the tasks of the sidecar |
 //! | 6 | [`cli`] | one file for each command; rendering; exit codes |
@@ -73,6 +74,7 @@ pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod haproxy;
 pub mod model;

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 7] = [
     &["clock", "model"],
     &["bundle", "plan", "schedule"],
     &["acme", "config", "haproxy", "probe", "solver", "store"],
-    &["reconcile", "renew", "watch"],
+    &["control", "reconcile", "renew", "watch"],
     &["observe"],
     &["daemon"],
     &["cli"],

@@ -59,7 +59,11 @@ impl Stop {
 impl App {
     /// Loads the configuration with the flags laid over it, opens the store, and recalls what it remembers.
     pub(super) fn load(global: &Global, flags: &Flags, output: &Output) -> Result<Self, Failure> {
-        let config = Config::load(global.config.as_deref(), flags)?;
+        Self::open(Config::load(global.config.as_deref(), flags)?, output)
+    }
+
+    /// Opens the store of a configuration, and recalls what it remembers.
+    pub(super) fn open(config: Config, output: &Output) -> Result<Self, Failure> {
         let store = Store::open(&config.state_dir)?;
         let app = Self::new(config, store, Stop::Signals)?;
         app.config.warnings.iter().for_each(|warning| output.say("warning", warning));

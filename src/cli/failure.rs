@@ -91,6 +91,11 @@ impl Failure {
         }
     }
 
+    /// Something that may work when it is done again.
+    pub(super) fn later(error: &(dyn std::error::Error + 'static), hint: &str, kind: &'static str) -> Self {
+        Self::of(error, Some(hint.to_owned()), kind, Exit::Later)
+    }
+
     pub(super) fn is_interruption(&self) -> bool {
         self.kind == Self::INTERRUPTED
     }
@@ -111,7 +116,7 @@ impl Failure {
 }
 
 /// Whether waiting may help.
-fn later(retry: Retry) -> Exit {
+fn whether_later(retry: Retry) -> Exit {
     if retry == Retry::Never { Exit::Failed } else { Exit::Later }
 }
 
@@ -166,7 +171,7 @@ impl From<&reconcile::Error> for Failure {
             E::NotServed { .. } | E::Unserved { .. } => "not-served",
             E::Store(_) => "store",
         };
-        let exit = if matches!(error, E::Store(_)) { Exit::Failed } else { later(error.retry()) };
+        let exit = if matches!(error, E::Store(_)) { Exit::Failed } else { whether_later(error.retry()) };
         Self::of(error, error.hint(), kind, exit)
     }
 }
@@ -200,7 +205,7 @@ fn authority(error: &acme::Error) -> Exit {
     match error {
         E::TermsNotAgreed { .. } | E::ExternalAccountRequired | E::UnknownProfile { .. } | E::RootCa(_) => Exit::Config,
         E::Refused(_) | E::AuthorizationFailed { .. } | E::OrderInvalid { .. } | E::BadToken { .. } => Exit::Failed,
-        other => later(other.retry()),
+        other => whether_later(other.retry()),
     }
 }
 

@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod completions;
 mod config;
+mod daemon;
 mod failure;
 mod issue;
 mod list;
@@ -28,16 +29,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tracing::level_filters::LevelFilter;
 
 use app::App;
 use args::Nodes;
 pub use args::{Cli, Color, Command, Global, Role};
+pub use daemon::About;
 use failure::{Exit, Failure};
+use outcome::Note;
 pub use outcome::Outcome;
 use output::Output;
 pub use request::{Request, answer};
 
+use crate::config::Config;
 use crate::observe::Logs;
 
 /// How long threads that are stuck in the system's resolver may hold up the end of the program.
@@ -45,6 +50,7 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_millis(100);
 
 /// Runs the program with these arguments, the first of which is its own name. `log` starts logging.
 pub fn run(args: impl IntoIterator<Item = OsString>, log: impl FnOnce(Logs)) -> ExitCode {
+    keep_out_of_core_dumps();
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
@@ -83,8 +89,20 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         Command::List => (Nodes::default(), Request::List),
         Command::Rollback(args) => (args.nodes.clone(), Request::Rollback(args)),
     };
-    let app = App::load(&global, &nodes.flags(&global), output)?;
-    request.run(app, None).await
+    let config = Config::load(global.config.as_deref(), &nodes.flags(&global))?;
+    if let Some(outcome) = daemon::ask(&config, &request).await? {
+        let warnings = config.warnings.iter().map(|warning| Note::new("warning", warning));
+        return Ok(outcome.after(warnings.collect()));
+    }
+    request.run(App::open(config, output)?, None).await
+}
+
+/// Keys are in our memory: neither a crash nor another process of the same user gets to see it (`prctl(2)`, `PR_SET_DUMPABLE`).
+fn keep_out_of_core_dumps() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // Less is always allowed; where even that is refused, the other one still holds.
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 fn logs(cli: &Cli, color: bool) -> Logs {

@@ -57,6 +57,11 @@ impl Input {
         let key = args.key.as_deref().map(read).transpose()?.unwrap_or_default();
         Ok(Self { args, pem, key })
     }
+
+    /// Whether it is only to be shown what would change.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.args.dry_run
+    }
 }
 
 pub(super) async fn run(app: App, input: &Input) -> Result<Outcome, Failure> {

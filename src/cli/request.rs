@@ -34,6 +34,21 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether an authority may be asked for a certificate.
+    pub(super) fn orders(&self) -> bool {
+        matches!(self, Self::Issue(_) | Self::Renew(_))
+    }
+
+    /// Whether nothing is changed by it, so that it may be done twice.
+    pub(super) fn is_read_only(&self) -> bool {
+        match self {
+            Self::Plan | Self::Status(_) | Self::List => true,
+            Self::Renew(args) => args.dry_run,
+            Self::Push(input) => input.is_dry_run(),
+            Self::Issue(_) | Self::Sync | Self::Rollback(_) => false,
+        }
+    }
+
     /// Does it. `cached` is how things stood a moment ago, where somebody keeps watch.
     pub(super) async fn run(&self, app: App, cached: Option<&Report>) -> Result<Outcome, Failure> {
         match self {

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::app::{App, Stop};
 use super::args::Run;
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::{Global, Output, Role};
+use super::request::{Request, answer};
+use super::{About, Global, Output, Role};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::daemon::{self, Daemon, Loaded, Shell};
+use crate::control::Server;
+use crate::daemon::{self, Daemon, Desk, Loaded, Serving, Shell};
 use crate::haproxy::SystemConnect;
 use crate::store::Store;
 
@@ -17,30 +21,48 @@ use crate::store::Store;
 struct CommandLine {
     global: Global,
     args: Run,
+    /// The state directory stays the same for as long as the daemon runs.
+    store: Store,
 }
 
-impl CommandLine {
-    fn load(&self) -> Result<Loaded, Failure> {
-        let config = Config::load(self.global.config.as_deref(), &self.args.nodes.flags(&self.global))?;
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
-        let store = Store::open(&config.state_dir)?;
-        // Also those are trusted that something remembered was ordered from.
-        let App { trust, .. } = App::new(config.clone(), store, Stop::Signals)?.with_trust()?;
-        Ok(Loaded { config, trust })
+fn config(global: &Global, args: &Run) -> Result<Config, Failure> {
+    let config = Config::load(global.config.as_deref(), &args.nodes.flags(global))?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
     }
+    Ok(config)
+}
+
+/// The roots to trust: also those that something remembered was ordered from.
+fn loaded(config: Config, store: &Store) -> Result<Loaded, Failure> {
+    let App { trust, .. } = App::new(config.clone(), store.clone(), Stop::Signals)?.with_trust()?;
+    Ok(Loaded { config, trust })
 }
 
 impl Shell for CommandLine {
     fn load(&self) -> Option<Loaded> {
-        match self.load() {
+        match config(&self.global, &self.args).and_then(|config| loaded(config, &self.store)) {
             Ok(loaded) => Some(loaded),
             Err(failure) => {
                 Output::new(&self.global).explain(&failure);
                 None
             }
         }
+    }
+
+    fn serve(&self, server: Server, desk: Desk, stop: CancellationToken) -> Serving {
+        let (store, role, about) = (self.store.clone(), self.args.role, desk.base.config.clone());
+        let orders_stop = stop.clone();
+        let handler = move |request: Request| {
+            let (store, desk, stop) = (store.clone(), desk.clone(), orders_stop.clone());
+            async move {
+                let cached = desk.status.report();
+                let outcome = answer(request, &desk.base.config, &store, &stop, cached.as_ref()).await;
+                desk.stored();
+                outcome
+            }
+        };
+        Box::pin(server.run(move || About::of(&about, role), handler, stop))
     }
 }
 
@@ -50,14 +72,15 @@ pub(super) async fn run(global: Global, args: Run) -> Result<Outcome, Failure> {
         Role::Agent => daemon::Role::Agent,
         Role::Loader => daemon::Role::Loader,
     };
-    let shell = CommandLine { global, args };
-    let loaded = shell.load()?;
+    let config = config(&global, &args)?;
+    let store = Store::open(&config.state_dir)?;
+    let loaded = loaded(config, &store)?;
     let daemon = Daemon {
         role,
-        store: Store::open(&loaded.config.state_dir)?,
+        store: store.clone(),
         clock: Arc::new(SystemClock),
         connect: Arc::new(SystemConnect),
-        shell: Arc::new(shell),
+        shell: Arc::new(CommandLine { global, args, store }),
     };
     daemon.run(loaded).await?;
     Ok(Outcome::script(""))

@@ -27,6 +27,7 @@ mod tasks;
 mod tokens;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,9 +38,10 @@ use tokio_util::sync::CancellationToken;
 pub use loaded::Loaded;
 use signals::{Signal, Signals};
 pub use status::Status;
-use tasks::Tasks;
+use tasks::{Life, Tasks};
 
 use crate::clock::Clock;
+use crate::control::Server;
 use crate::haproxy::Connect;
 use crate::observe::Notifier;
 use crate::store::Store;
@@ -90,6 +92,29 @@ pub struct Daemon {
 pub trait Shell: Send + Sync {
     /// Reads the configuration anew, without what is remembered. `None` when it is wrong, and that was said.
     fn load(&self) -> Option<Loaded>;
+
+    /// Does what clients of the control socket ask for, until `stop` is cancelled.
+    fn serve(&self, server: Server, desk: Desk, stop: CancellationToken) -> Serving;
+}
+
+/// What [`Shell::serve`] returns.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is at hand to serve clients.
+#[derive(Clone)]
+pub struct Desk {
+    /// What is configured, without what is remembered.
+    pub base: Loaded,
+    /// How everything stood a moment ago.
+    pub status: Status,
+    stored: Arc<Notify>,
+}
+
+impl Desk {
+    /// Says that something was stored, so that it is looked at now.
+    pub fn stored(&self) {
+        self.stored.notify_one();
+    }
 }
 
 /// Why the daemon could not go on.
@@ -151,6 +176,11 @@ impl Daemon {
         let mut tasks = Tasks::default();
         let drain = CancellationToken::new();
         let status = self.start(&mut tasks, &parts, &first, &drain);
+        let desk = Desk { base: base.clone(), status: status.clone(), stored: Arc::clone(&parts.stored) };
+        if self.role.loads() {
+            let (store, shell) = (self.store.clone(), Arc::clone(&self.shell));
+            tasks.spawn("control", |life| control(store, shell, desk, life));
+        }
         tracing::info!(
             role = ?self.role, nodes = first.config.nodes.len(), certificates = first.config.certificates.len(), "running"
         );
@@ -184,6 +214,19 @@ impl Daemon {
             tasks.spawn(RENEWALS, |life| renewals::run(parts.clone(), drain.clone(), life));
         }
         Status::new(reports)
+    }
+}
+
+/// Serves the control socket, once no other process does.
+async fn control(store: Store, shell: Arc<dyn Shell>, desk: Desk, life: Life) {
+    match life.during(Server::bind(&store, &life.stop)).await {
+        Ok(Some(server)) => life.during(shell.serve(server, desk, life.stop.clone())).await,
+        Ok(None) => {}
+        // Certificates are what matters; the socket is a convenience.
+        Err(error) => {
+            tracing::error!(%error, "the control socket cannot be served");
+            life.during(life.stop.cancelled()).await;
+        }
     }
 }
 

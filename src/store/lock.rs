@@ -40,6 +40,12 @@ pub struct AccountLock {
     _file: File,
 }
 
+/// The right to listen on the control socket; given back on drop.
+#[derive(Debug)]
+pub struct ControlLock {
+    _file: File,
+}
+
 impl Store {
     /// Locks a certificate; `None` when another holds it.
     pub fn try_lock_certificate(&self, name: &CertName) -> Result<Option<CertLock>, Error> {
@@ -58,6 +64,11 @@ impl Store {
     pub fn try_lock_account(&self, directory: &str) -> Result<Option<AccountLock>, Error> {
         let file = self.try_lock(&format!("account-{}", accounts::authority_id(directory)))?;
         Ok(file.map(|file| AccountLock { directory: directory.to_owned(), _file: file }))
+    }
+
+    /// Locks the control socket; `None` when another holds it.
+    pub fn try_lock_control(&self) -> Result<Option<ControlLock>, Error> {
+        Ok(self.try_lock("control")?.map(|file| ControlLock { _file: file }))
     }
 
     /// Waits for the lock of the tokens, which is only ever held for one read and one write.

@@ -12,13 +12,14 @@
 //!   nodes/<node>.json                                  staging.rs
 //!   tokens/<token>.json                                tokens.rs
 //!   locks/*.lock                                       lock.rs
+//!   control.sock                                       socket.rs
 //! <crt_dir>/<name>.pem                                 publish.rs
 //! <crt_list>                                           crt_list.rs
 //! ```
 //!
 //! Every write is crash-safe (`atomic.rs`): after a kill or a power cut there is the old or the new state, and doing it again is
 //! harmless. What must not run twice at a time takes a lock that the kernel releases ([`CertLock`], [`NodeLock`],
-//! [`AccountLock`]); the functions that change something cannot be called without one. Readers need none.
+//! [`AccountLock`], [`ControlLock`]); the functions that change something cannot be called without one. Readers need none.
 //!
 //! The calls block, for as long as the disk takes to sync a few small files; only [`until`] waits. When root runs hotcert on the state of another
 //! user, what it writes belongs to that user, so that the daemon can still read it.
@@ -33,6 +34,7 @@ mod lock;
 mod mark;
 pub mod publish;
 mod read;
+mod socket;
 mod staging;
 mod stamp;
 mod tokens;
@@ -43,9 +45,10 @@ pub use accounts::{AccountRecord, KeyPem, StoredAccount};
 pub use certs::{Generation, Meta, Source};
 pub use error::Error;
 pub use journal::{Entry, Journal};
-pub use lock::{AccountLock, CertLock, NodeLock};
+pub use lock::{AccountLock, CertLock, ControlLock, NodeLock};
 pub use mark::Mark;
 pub use read::bytes as read_file;
+pub use socket::{CONTROL_SOCKET, ControlSocket, within};
 pub use staging::Staging;
 pub use stamp::Stamp;
 pub use tokens::{Place, Token};
