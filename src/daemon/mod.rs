@@ -18,6 +18,7 @@
 //! service manager's watchdog is fed only while every task makes progress. A second signal to stop forces it: a transaction that
 //! is open then is noted on disk, and is ended by whoever comes next.
 
+mod files;
 mod loaded;
 mod node;
 mod renewals;
@@ -202,6 +203,7 @@ impl Daemon {
 
     fn start(&self, tasks: &mut Tasks, parts: &Parts, loaded: &Loaded, drain: &CancellationToken) -> Status {
         let mut reports = BTreeMap::new();
+        let mut problems = None;
         if self.role.loads() {
             for name in loaded.config.nodes.keys() {
                 let (sender, receiver) = watch::channel(None);
@@ -209,11 +211,16 @@ impl Daemon {
                 tasks.spawn(&format!("node {name}"), |life| node::run(parts.clone(), name.clone(), sender, life));
             }
             tasks.spawn("tokens", |life| tokens::run(parts.clone(), life));
+            if !loaded.config.watches.is_empty() {
+                let (watcher, receiver) = files::watcher(parts, loaded);
+                problems = Some(receiver);
+                tasks.spawn("watch", |life| files::run(watcher, parts.clone(), life));
+            }
         }
         if self.role.orders() {
             tasks.spawn(RENEWALS, |life| renewals::run(parts.clone(), drain.clone(), life));
         }
-        Status::new(reports)
+        Status::new(reports, problems)
     }
 }
 

@@ -5,18 +5,23 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::files;
 use crate::model::NodeName;
-use crate::reconcile::Report;
+use crate::reconcile::{Problem, Report};
 
-/// The last report of each node; clones share it.
+/// The last report of each node, and what is wrong with watched files; clones share it.
 #[derive(Clone)]
 pub struct Status {
     reports: BTreeMap<NodeName, watch::Receiver<Option<Arc<Report>>>>,
+    files: Option<files::Problems>,
 }
 
 impl Status {
-    pub(super) fn new(reports: BTreeMap<NodeName, watch::Receiver<Option<Arc<Report>>>>) -> Self {
-        Self { reports }
+    pub(super) fn new(
+        reports: BTreeMap<NodeName, watch::Receiver<Option<Arc<Report>>>>,
+        files: Option<files::Problems>,
+    ) -> Self {
+        Self { reports, files }
     }
 
     /// Whether each node was looked at, or tried to.
@@ -28,6 +33,14 @@ impl Status {
     #[must_use]
     pub fn report(&self) -> Option<Report> {
         let reports: Option<Vec<_>> = self.reports.values().map(|report| report.borrow().clone()).collect();
-        reports.map(|reports| Report::merged(reports.iter().map(AsRef::as_ref)))
+        let mut report = Report::merged(reports?.iter().map(AsRef::as_ref));
+        if let Some(files) = &self.files {
+            report.problems.extend(files.borrow().iter().map(|problem| Problem {
+                certificate: problem.certificate.clone(),
+                node: None,
+                message: format!("{}: {}", problem.file.display(), problem.reason),
+            }));
+        }
+        Some(report)
     }
 }

@@ -1,0 +1,61 @@
+//! Brings what other programs write into the store, as soon as they have written it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::tasks::Life;
+use super::{Loaded, Parts};
+use crate::config::Certificate;
+use crate::reconcile::Reconciler;
+use crate::watch::{self as files, Answer, Problem, Served, Watcher};
+
+/// Batches of certificates that may wait to be noticed: the supervisor is woken by the first, and looks at all.
+const WAITING: usize = 16;
+
+/// The last problems with watched files, for whoever asks.
+pub(super) type Problems = watch::Receiver<Arc<[Problem]>>;
+
+/// Watches the directories of this configuration; the receiver tells what is wrong with files in them.
+pub(super) fn watcher(parts: &Parts, loaded: &Loaded) -> (Watcher, Problems) {
+    let watcher = Watcher::new(files::Parts {
+        config: Arc::new(loaded.config.clone()),
+        store: parts.store.clone(),
+        clock: Arc::clone(&parts.clock),
+        trust: Arc::new(loaded.trust.clone()),
+        served: Arc::new(Nodes(parts.clone())),
+    });
+    let problems = watcher.problems();
+    (watcher, problems)
+}
+
+pub(super) async fn run(watcher: Watcher, parts: Parts, life: Life) {
+    let (sender, mut receiver) = mpsc::channel::<BTreeSet<_>>(WAITING);
+    let notice = async {
+        while receiver.recv().await.is_some() {
+            parts.stored.notify_one();
+        }
+    };
+    let watch = watcher.run(life.stop.clone(), sender);
+    life.during(async { tokio::join!(watch, notice) }).await;
+}
+
+/// Asks the nodes what they serve.
+struct Nodes(Parts);
+
+impl Served for Nodes {
+    fn rivals<'a>(&'a self, certificates: &'a [Certificate]) -> Answer<'a> {
+        Box::pin(async move {
+            let loaded = self.0.loaded.borrow().clone();
+            let reconciler = Reconciler {
+                config: &loaded.config,
+                store: &self.0.store,
+                clock: &*self.0.clock,
+                connect: &*self.0.connect,
+                stop: tokio_util::sync::CancellationToken::new(),
+            };
+            reconciler.rivals_of(certificates).await
+        })
+    }
+}
