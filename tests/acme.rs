@@ -122,7 +122,7 @@ async fn an_order_becomes_a_certificate(version: PebbleVersion) {
         for kind in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Rsa2048] {
             let names = names(["a.test", "b.test", "127.0.0.1"]);
             let key = PrivateKey::generate(kind).unwrap();
-            let mut order = account.new_order(&names, None).await.unwrap();
+            let mut order = account.new_order(&names, None, None).await.unwrap();
             assert!(order.expires().is_some());
             assert!(order.identifiers().iter().all(|name| names.contains(name)));
             let chain = setup.issue(&mut order, &key).await.unwrap();
@@ -141,10 +141,10 @@ async fn half_of_all_nonces_may_be_refused(version: PebbleVersion) {
     let account = setup.account().await;
     for _ in 0..3 {
         let names = names(["a.test", "b.test", "c.test"]);
-        let mut order = account.new_order(&names, None).await.unwrap();
+        let mut order = account.new_order(&names, None, None).await.unwrap();
         assert!(covers(&setup.issue(&mut order, &key()).await.unwrap(), &names));
     }
-    let open = account.new_order(&names(["d.test"]), None).await.unwrap();
+    let open = account.new_order(&names(["d.test"]), None, None).await.unwrap();
     assert_eq!(account.open_order(&names(["d.test"])).await.unwrap().url(), open.url());
     assert_eq!((setup.pebble.accounts(), setup.pebble.orders(), setup.pebble.certificates()), (1, 4, 3));
 }
@@ -152,14 +152,14 @@ async fn half_of_all_nonces_may_be_refused(version: PebbleVersion) {
 async fn a_validated_name_is_not_validated_again(version: PebbleVersion) {
     let setup = Setup::with(version, |pebble| pebble.reuse_authz(100)).await;
     let account = setup.account().await;
-    let mut first = account.new_order(&names(["a.test"]), None).await.unwrap();
+    let mut first = account.new_order(&names(["a.test"]), None, None).await.unwrap();
     setup.issue(&mut first, &key()).await.unwrap();
 
-    let mut second = account.new_order(&names(["a.test", "b.test"]), None).await.unwrap();
+    let mut second = account.new_order(&names(["a.test", "b.test"]), None, None).await.unwrap();
     assert_eq!(setup.answer(&mut second).await.unwrap(), 1);
     second.await_ready(DEADLINE).await.unwrap();
 
-    let mut third = account.new_order(&names(["a.test", "b.test"]), None).await.unwrap();
+    let mut third = account.new_order(&names(["a.test", "b.test"]), None, None).await.unwrap();
     assert_eq!(third.status(), Status::Ready);
     let chain = setup.issue(&mut third, &key()).await.unwrap();
     assert!(covers(&chain, &names(["a.test", "b.test"])));
@@ -170,7 +170,7 @@ async fn an_order_is_resumed_after_each_step(version: PebbleVersion) {
     let (account_key, key) = (AccountKey::generate().unwrap(), key());
     let pem = account_key.pem().to_owned();
     let account = setup.register(&account_key).await.unwrap();
-    let url = account.new_order(&names(["a.test"]), None).await.unwrap().url().to_owned();
+    let url = account.new_order(&names(["a.test"]), None, None).await.unwrap().url().to_owned();
     // As after a crash: nothing is left but the account's key, its URL and the order's URL.
     let resume = async || {
         let key = AccountKey::from_pem(&pem).unwrap();
@@ -207,11 +207,11 @@ async fn a_lost_order_is_found_by_its_names(version: PebbleVersion) {
     let wanted = names(["a.test", "b.test"]);
     assert!(account.open_order(&wanted).await.is_none());
     for other in ["c.test", "d.test", "a.test", "b.test", "e.test"] {
-        account.new_order(&names([other]), None).await.unwrap();
+        account.new_order(&names([other]), None, None).await.unwrap();
     }
-    let mut done = account.new_order(&wanted, None).await.unwrap();
+    let mut done = account.new_order(&wanted, None, None).await.unwrap();
     setup.issue(&mut done, &key()).await.unwrap();
-    let lost = account.new_order(&wanted, None).await.unwrap();
+    let lost = account.new_order(&wanted, None, None).await.unwrap();
     let mut found = account.open_order(&names(["b.test", "a.test"])).await.unwrap();
     assert_eq!((found.url(), found.status()), (lost.url(), Status::Pending));
     setup.issue(&mut found, &key()).await.unwrap();
@@ -231,10 +231,10 @@ async fn registering_a_key_again_gives_the_same_account(version: PebbleVersion) 
 async fn a_failed_validation_tells_why_by_name(version: PebbleVersion) {
     let setup = Setup::with(version, |pebble| pebble.reuse_authz(100)).await;
     let account = setup.account().await;
-    let mut good = account.new_order(&names(["good.test"]), None).await.unwrap();
+    let mut good = account.new_order(&names(["good.test"]), None, None).await.unwrap();
     setup.issue(&mut good, &key()).await.unwrap();
 
-    let mut order = account.new_order(&names(["good.test", "bad.test"]), None).await.unwrap();
+    let mut order = account.new_order(&names(["good.test", "bad.test"]), None, None).await.unwrap();
     for challenge in order.challenges(ChallengeKind::Http01).await.unwrap() {
         // Nobody answers.
         order.ready(&challenge).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_refused_name_is_told(version: PebbleVersion) {
     let setup = Setup::new(version).await;
     let account = setup.account().await;
     // It is a name in DNS, but none of a host (RFC 952), and authorities refuse it.
-    let error = account.new_order(&names(["under_score.test"]), None).await.unwrap_err();
+    let error = account.new_order(&names(["under_score.test"]), None, None).await.unwrap_err();
     let Error::Refused(problem) = &error else { panic!("{error:?}") };
     assert!(["rejectedIdentifier", "malformed"].contains(&problem.kind.as_str()), "{error}");
     assert_eq!(error.retry(), Retry::Never);
@@ -266,7 +266,7 @@ async fn a_refused_name_is_told(version: PebbleVersion) {
 async fn an_unknown_order_is_gone(version: PebbleVersion) {
     let setup = Setup::new(version).await;
     let account = setup.account().await;
-    let others = setup.account().await.new_order(&names(["a.test"]), None).await.unwrap();
+    let others = setup.account().await.new_order(&names(["a.test"]), None, None).await.unwrap();
     let unknown = setup.pebble.directory().replace("/dir", "/my-order/nothing");
     for url in [unknown.as_str(), others.url()] {
         let error = account.resume(url).await.unwrap_err();
@@ -280,7 +280,7 @@ async fn an_unknown_account_is_gone(version: PebbleVersion) {
     let url = setup.pebble.directory().replace("/dir", "/my-account/nobody");
     let account =
         Account::restore(&setup.http(), &setup.directory(), &AccountKey::generate().unwrap(), &url).await.unwrap();
-    let error = account.new_order(&names(["a.test"]), None).await.unwrap_err();
+    let error = account.new_order(&names(["a.test"]), None, None).await.unwrap_err();
     assert!(matches!(error, Error::AccountGone { .. }), "{error:?}");
     assert!(account.open_order(&names(["a.test"])).await.is_none());
 }
@@ -316,7 +316,7 @@ async fn an_external_account_is_asked_for(version: PebbleVersion) {
 
 async fn a_wildcard_cannot_be_validated_by_http(version: PebbleVersion) {
     let setup = Setup::new(version).await;
-    let mut order = setup.account().await.new_order(&names(["*.a.test"]), None).await.unwrap();
+    let mut order = setup.account().await.new_order(&names(["*.a.test"]), None, None).await.unwrap();
     let error = order.challenges(ChallengeKind::Http01).await.unwrap_err();
     let Error::NoChallenge { identifier, offered, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*identifier, names(["*.a.test"])[0]);
@@ -328,19 +328,19 @@ async fn a_profile_is_asked_for_only_where_it_is_offered() {
     let day = Duration::from_hours(24);
     let setup = Setup::with(PebbleVersion::V2_10, |pebble| pebble.profile("short", day)).await;
     let account = setup.account().await;
-    let mut order = account.new_order(&names(["a.test"]), Some("short")).await.unwrap();
+    let mut order = account.new_order(&names(["a.test"]), Some("short"), None).await.unwrap();
     let chain = setup.issue(&mut order, &key()).await.unwrap();
     let leaf = CertificateDer::pem_slice_iter(chain.as_bytes()).next().unwrap().unwrap();
     let facts = Facts::read(&leaf, 1).unwrap();
     assert!(facts.not_after.duration_since(facts.not_before).as_hours() <= 24);
-    let error = account.new_order(&names(["a.test"]), Some("long")).await.unwrap_err();
+    let error = account.new_order(&names(["a.test"]), Some("long"), None).await.unwrap_err();
     assert!(
         matches!(&error, Error::UnknownProfile { offered, .. } if offered.contains(&"short".to_owned())),
         "{error}"
     );
 
     let setup = Setup::new(PebbleVersion::V2_4).await;
-    let error = setup.account().await.new_order(&names(["a.test"]), Some("short")).await.unwrap_err();
+    let error = setup.account().await.new_order(&names(["a.test"]), Some("short"), None).await.unwrap_err();
     assert!(matches!(error, Error::UnknownProfile { .. }), "{error:?}");
 }
 
@@ -350,7 +350,7 @@ async fn an_authority_that_is_down_is_unreachable() {
     let account = setup.account().await;
     setup.pebble.stop();
     let begun = Instant::now();
-    let error = account.new_order(&names(["a.test"]), None).await.unwrap_err();
+    let error = account.new_order(&names(["a.test"]), None, None).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Backoff);
     assert!(begun.elapsed() < Duration::from_secs(5));

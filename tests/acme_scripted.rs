@@ -86,7 +86,7 @@ impl Authority {
     }
 
     async fn order(&self) -> Result<Order, Error> {
-        self.account().await?.new_order(&name(), None).await
+        self.account().await?.new_order(&name(), None, None).await
     }
 }
 

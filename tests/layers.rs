@@ -29,7 +29,7 @@ const FILE_WRITES: [&str; 17] = [
     "fs::create_dir",
     "fs::hard_link",
     "fs::set_permissions",
-    "symlink(",
+    "::symlink(",
     "File::create",
     "File::options",
     "OpenOptions",

@@ -9,15 +9,15 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{Request, Response};
 use http_body_util::Full;
-use instant_acme::{AccountCredentials, NewOrder};
+use instant_acme::{AccountCredentials, CertificateIdentifier, NewOrder};
 use serde_json::{Value, json};
 use tracing::trace;
 use zeroize::Zeroizing;
 
 use super::directory::Directory;
-use super::http::{again_on_bad_nonce, call};
+use super::http::{NONCE_ATTEMPTS, again_on_bad_nonce, call, tapped};
 use super::problem::sanitised;
-use super::{AccountKey, Error, Http, Order, lost};
+use super::{AccountKey, Error, Http, Order, RenewalInfo, lost};
 use crate::model::{DirectoryUrl, Identifier};
 
 /// An account at an authority; clones share it.
@@ -45,8 +45,7 @@ impl Account {
             payload["contact"] = contacts.iter().map(|mail| format!("mailto:{mail}")).collect();
         }
         let answer = signer.post(&signer.directory.fields.new_account, Some(&payload)).await?;
-        let url = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        signer.account = Some(url.ok_or(Error::Incomplete { what: "no account URL" })?.to_owned());
+        signer.account = Some(location(&answer).ok_or(Error::Incomplete { what: "no account URL" })?.to_owned());
         trace!(target: "hotcert::step", "acme: account registered");
         Self::from_signer(signer).await
     }
@@ -71,17 +70,60 @@ impl Account {
         self.signer.key.thumbprint()
     }
 
-    /// Orders one certificate for these names (section 7.4). The caller journals [`Order::url`] at once.
-    pub async fn new_order(&self, identifiers: &[Identifier], profile: Option<&str>) -> Result<Order, Error> {
+    /// Orders one certificate for these names (section 7.4). The caller journals [`Order::url`] at once. `replaces` names the
+    /// certificate that this one follows (RFC 9773, section 5); an authority that knows no renewal information is not told.
+    /// [`Error::AlreadyReplaced`] when that may not be named: order without.
+    pub async fn new_order(
+        &self,
+        identifiers: &[Identifier],
+        profile: Option<&str>,
+        replaces: Option<&str>,
+    ) -> Result<Order, Error> {
         let identifiers: Vec<_> = identifiers.iter().map(to_library).collect();
         let mut order = NewOrder::new(&identifiers);
+        let replaced = replaces.filter(|_| self.signer.directory.fields.renewal_info.is_some());
+        if let Some((authority_key_identifier, serial)) = replaced.and_then(|id| id.split_once('.')) {
+            order = order.replaces(CertificateIdentifier {
+                authority_key_identifier: authority_key_identifier.into(),
+                serial: serial.into(),
+            });
+        }
         if let Some(profile) = profile {
             self.signer.directory.check_profile(profile)?;
             order = order.profile(profile);
         }
-        let (order, answer) = again_on_bad_nonce!(call(self.library.new_order(&order)))?;
+        let (created, answer) = {
+            let mut attempts = 0;
+            loop {
+                attempts += 1;
+                match tapped(self.library.new_order(&order)).await {
+                    (Err(Error::BadNonce { .. }), _) if attempts < NONCE_ATTEMPTS => {}
+                    other => break other,
+                }
+            }
+        };
+        let created = match created {
+            Ok(created) => Order::new(created, self.thumbprint(), answer),
+            // The library wants `replaces` repeated. The order is there nevertheless, and is not to be made twice.
+            Err(error @ Error::Incomplete { .. }) if replaced.is_some() => match answer.as_ref().and_then(location) {
+                Some(url) => self.resume(url).await?,
+                None => return Err(error),
+            },
+            // Authorities do not agree on how to say that this certificate may not be named.
+            Err(Error::Refused(problem))
+                if replaced.is_some() && ["malformed", "unauthorized"].contains(&problem.kind.as_str()) =>
+            {
+                return Err(Error::AlreadyReplaced { detail: problem.to_string() });
+            }
+            Err(error) => return Err(error),
+        };
         trace!(target: "hotcert::step", "acme: order created");
-        Ok(Order::new(order, self.thumbprint(), answer))
+        Ok(created)
+    }
+
+    /// When the authority suggests to renew a certificate (RFC 9773); `None` when it says nothing.
+    pub async fn renewal_info(&self, id: &str) -> Result<Option<RenewalInfo>, Error> {
+        self.signer.directory.renewal_info(&self.signer.http, id).await
     }
 
     /// Continues an order by its URL. [`Error::OrderGone`] when the authority has forgotten it.
@@ -155,6 +197,10 @@ impl Signer {
         let nonce = answer.headers().get("Replay-Nonce").and_then(|value| value.to_str().ok());
         nonce.map(str::to_owned).ok_or(Error::Incomplete { what: "no nonce" })
     }
+}
+
+fn location(answer: &Response<Bytes>) -> Option<&str> {
+    answer.headers().get(LOCATION).and_then(|value| value.to_str().ok())
 }
 
 fn to_library(identifier: &Identifier) -> instant_acme::Identifier {

@@ -12,8 +12,8 @@ use super::problem::sanitised;
 use super::{Error, Http};
 use crate::model::DirectoryUrl;
 
-/// A directory: the fields that we use, and the whole for instant-acme.
-pub(super) struct Directory {
+/// What an authority offers: the fields that we use, and the whole for instant-acme.
+pub struct Directory {
     pub(super) fields: Fields,
     pub(super) whole: Value,
 }
@@ -23,6 +23,7 @@ pub(super) struct Directory {
 pub(super) struct Fields {
     pub(super) new_nonce: String,
     pub(super) new_account: String,
+    pub(super) renewal_info: Option<String>,
     #[serde(default)]
     pub(super) meta: Meta,
 }
@@ -38,7 +39,8 @@ pub(super) struct Meta {
 }
 
 impl Directory {
-    pub(super) async fn fetch(http: &Http, url: &DirectoryUrl) -> Result<Self, Error> {
+    /// Asks an authority what it offers. The answer also tells the time: [`Http::authority_time`].
+    pub async fn fetch(http: &Http, url: &DirectoryUrl) -> Result<Self, Error> {
         let request = Request::get(url.as_str())
             .body(Full::<Bytes>::default())
             .map_err(|_| Error::NotHttps { url: sanitised(url.as_str()) })?;

@@ -147,6 +147,12 @@ pub enum Error {
         /// The names that it offers.
         offered: Vec<String>,
     },
+    /// The certificate that the order names was replaced before (RFC 9773, section 5): order without naming it.
+    #[error("the authority has replaced this certificate already: {detail}")]
+    AlreadyReplaced {
+        /// What it says.
+        detail: String,
+    },
     /// Any other refusal (RFC 8555, section 6.7).
     #[error("the authority refused: {0}")]
     Refused(Box<Problem>),
@@ -210,7 +216,7 @@ impl Error {
     pub fn retry(&self) -> Retry {
         let at = |instant: &Option<Timestamp>| instant.map_or(Retry::Backoff, Retry::NotBefore);
         match self {
-            Self::OrderGone { .. } => Retry::Now,
+            Self::OrderGone { .. } | Self::AlreadyReplaced { .. } => Retry::Now,
             Self::Unavailable { retry_at, .. }
             | Self::RateLimited { retry_at, .. }
             | Self::OrderSlow { retry_at, .. } => at(retry_at),
@@ -295,6 +301,30 @@ impl Error {
         )
     }
 
+    /// Whether it would meet every other order of the account as well: nothing but time, or a person, helps.
+    #[must_use]
+    pub fn is_of_authority(&self) -> bool {
+        /// The words in which Boulder, Let's Encrypt's software, tells a limit on one certificate or one domain from those on
+        /// an account (`ratelimits/transaction.go`).
+        const OF_ONE: [&str; 3] = ["exact set of", "failed authorizations", "already issued for"];
+        match self {
+            Self::RateLimited { detail, .. } => !OF_ONE.iter().any(|words| detail.contains(words)),
+            Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Slow { .. }
+            | Self::Redirected { .. }
+            | Self::TooLarge { .. }
+            | Self::NotAcme { .. }
+            | Self::Unavailable { .. }
+            | Self::Incomplete { .. }
+            | Self::BadNonce { .. }
+            | Self::AccountGone { .. }
+            | Self::TermsNotAgreed { .. }
+            | Self::ExternalAccountRequired => true,
+            _ => false,
+        }
+    }
+
     /// Whether the authority has answered in the words of ACME, so that it is known that nothing was done.
     #[must_use]
     pub fn is_an_answer(&self) -> bool {
@@ -302,6 +332,7 @@ impl Error {
             self,
             Self::Refused(_)
                 | Self::RateLimited { .. }
+                | Self::AlreadyReplaced { .. }
                 | Self::Paused { .. }
                 | Self::UnknownProfile { .. }
                 | Self::AccountGone { .. }

@@ -5,11 +5,11 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -55,6 +55,8 @@ impl Default for Deadlines {
 pub struct Http {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     deadlines: Deadlines,
+    /// The time of the last answer that told it, and when that came.
+    told: Arc<Mutex<Option<(Timestamp, Instant)>>>,
 }
 
 impl Http {
@@ -76,7 +78,15 @@ impl Http {
             .enable_http2()
             .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(https);
-        Ok(Self { client, deadlines })
+        Ok(Self { client, deadlines, told: Arc::default() })
+    }
+
+    /// What time it is by the authority's clock (`Date` of its last answer, RFC 9110, section 6.6.1), good to some seconds;
+    /// `None` when it has not said.
+    #[must_use]
+    pub fn authority_time(&self) -> Option<Timestamp> {
+        let (date, came) = (*self.told.lock().unwrap_or_else(PoisonError::into_inner))?;
+        date.checked_add(came.elapsed()).ok()
     }
 
     /// Sends a request. Any answer but a success is an error.
@@ -98,7 +108,13 @@ impl Http {
             }
         };
         match tokio::time::timeout(self.deadlines.request, exchange).await {
-            Ok(answer) => checked(&url, answer?),
+            Ok(answer) => {
+                let answer = answer?;
+                if let Some(date) = date(answer.headers()) {
+                    *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, Instant::now()));
+                }
+                checked(&url, answer)
+            }
             Err(_) => Err(Error::Slow { host: host(&url), after: self.deadlines.request }),
         }
     }
@@ -133,12 +149,20 @@ tokio::task_local! {
 pub(super) async fn call<T>(
     call: impl Future<Output = Result<T, instant_acme::Error>>,
 ) -> Result<(T, Option<Response<Bytes>>), Error> {
+    let (result, answer) = tapped(call).await;
+    result.map(|value| (value, answer))
+}
+
+/// A call of instant-acme, with the last answer however it ended.
+pub(super) async fn tapped<T>(
+    call: impl Future<Output = Result<T, instant_acme::Error>>,
+) -> (Result<T, Error>, Option<Response<Bytes>>) {
     let tapped = async {
         let result = call.await;
         (result, LAST.with(RefCell::take))
     };
     let (result, answer) = LAST.scope(RefCell::default(), tapped).await;
-    result.map(|value| (value, answer)).map_err(Error::from_library)
+    (result.map_err(Error::from_library), answer)
 }
 
 /// Evaluates a future anew while its nonce is refused: nothing was done then. (A function would take an async closure, whose
@@ -156,6 +180,16 @@ macro_rules! again_on_bad_nonce {
     }};
 }
 pub(super) use again_on_bad_nonce;
+
+/// When the server says it is.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(headers.get(DATE)?.to_str().ok()?).ok()
+}
+
+/// What time it is by the clock of whoever sent an answer: seconds to wait count from there.
+pub(super) fn sent_at(headers: &HeaderMap) -> Timestamp {
+    date(headers).unwrap_or_else(Timestamp::now)
+}
 
 /// When the server wants to be asked again (RFC 9110, section 10.2.3: seconds or a date).
 pub(super) fn retry_at(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
@@ -227,7 +261,7 @@ fn checked(url: &Uri, answer: Response<Bytes>) -> Result<Response<Bytes>, Error>
         let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
         return Err(Error::Redirected { url: sanitised(&url.to_string()), location: sanitised(location) });
     }
-    let retry_at = retry_at(answer.headers(), Timestamp::now());
+    let retry_at = retry_at(answer.headers(), sent_at(answer.headers()));
     let problem = Problem::read(answer.body());
     let said = || problem.as_ref().map_or_else(|| content_type.clone(), ToString::to_string);
     match problem.as_ref().map(|problem| problem.kind.as_str()) {
@@ -241,6 +275,9 @@ fn checked(url: &Uri, answer: Response<Bytes>) -> Result<Response<Bytes>, Error>
         }
         Some("accountDoesNotExist") => Err(Error::AccountGone { detail: said() }),
         Some("externalAccountRequired") => Err(Error::ExternalAccountRequired),
+        // RFC 9773, section 5; some authorities say it by the status alone.
+        Some("alreadyReplaced") => Err(Error::AlreadyReplaced { detail: said() }),
+        Some(_) if status == StatusCode::CONFLICT => Err(Error::AlreadyReplaced { detail: said() }),
         _ => Err(problem.map_or_else(not_acme, |problem| Error::Refused(Box::new(problem)))),
     }
 }

@@ -9,6 +9,7 @@
 //! there is no state but the connection; many orders of one account may run concurrently.
 
 mod account;
+mod ari;
 mod authorization;
 mod challenge;
 mod csr;
@@ -21,7 +22,9 @@ mod order;
 mod problem;
 
 pub use account::Account;
+pub use ari::RenewalInfo;
 pub use challenge::{Challenge, ChallengeKind};
+pub use directory::Directory;
 pub use error::Error;
 pub use http::{Deadlines, Http};
 pub use jws::AccountKey;

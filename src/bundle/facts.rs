@@ -1,8 +1,10 @@
 //! Reads what a leaf says about itself.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
@@ -48,6 +50,7 @@ impl Facts {
             issuer: cert.issuer().to_string(),
             chain_length,
             key_type: key_type(cert),
+            renewal_id: renewal_id(cert),
         }
     }
 }
@@ -94,6 +97,16 @@ fn key_type(cert: &X509Certificate<'_>) -> Option<KeyType> {
         (PublicKey::RSA(_), 4096) => Some(KeyType::Rsa4096),
         _ => None,
     }
+}
+
+/// Authority key identifier and serial number as they are encoded, in base64url, with a dot between them (RFC 9773, section 4.1).
+fn renewal_id(cert: &X509Certificate<'_>) -> Option<String> {
+    let authority = cert.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+        _ => None,
+    })?;
+    let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    Some(format!("{}.{}", encode(authority.0), encode(cert.raw_serial())))
 }
 
 fn ip(bytes: &[u8]) -> Option<Identifier> {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Refusal;
-use crate::model::{CertName, Invalid};
+use crate::model::Invalid;
 use crate::reconcile;
 use crate::schedule::Retry;
 use crate::{acme, config, daemon, renew, store};
@@ -52,8 +52,6 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    const INTERRUPTED: &'static str = "interrupted";
-
     pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -80,12 +78,12 @@ impl Failure {
     }
 
     /// A signal ended the work on a certificate.
-    pub(super) fn interrupted(name: &CertName) -> Self {
+    pub(super) fn interrupted(what: &str) -> Self {
         Self {
-            message: format!("the order for {name} was interrupted"),
+            message: what.to_owned(),
             causes: Vec::new(),
             hint: Some("run the same command again: it continues the order".to_owned()),
-            kind: Self::INTERRUPTED.into(),
+            kind: "interrupted".into(),
             is_list: false,
             exit: Exit::Later,
         }
@@ -94,10 +92,6 @@ impl Failure {
     /// Something that may work when it is done again.
     pub(super) fn later(error: &(dyn std::error::Error + 'static), hint: &str, kind: &'static str) -> Self {
         Self::of(error, Some(hint.to_owned()), kind, Exit::Later)
-    }
-
-    pub(super) fn is_interruption(&self) -> bool {
-        self.kind == Self::INTERRUPTED
     }
 
     fn of(error: &(dyn std::error::Error + 'static), hint: Option<String>, kind: &'static str, exit: Exit) -> Self {
@@ -187,6 +181,8 @@ impl From<renew::Error> for Failure {
             | E::InternalIssuer { .. }
             | E::RootCa { .. } => ("config", Exit::Config),
             E::Busy { .. } | E::AccountBusy { .. } => ("busy", Exit::Later),
+            E::Held { .. } => ("held", whether_later(error.retry())),
+            E::Spent { .. } => ("budget", Exit::Later),
             E::Misrouted(_) => ("preflight", Exit::Failed),
             E::TokenNotPlaced { .. } => ("node", Exit::Later),
             E::Solver(_) => ("solver", Exit::Failed),

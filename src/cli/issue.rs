@@ -55,20 +55,30 @@ pub(super) async fn run(mut app: App, args: &Issue) -> Result<Outcome, Failure> 
 }
 
 /// Orders, while tokens are kept on the nodes. Whoever asks to stop gives the order up, so that no answer to a challenge is left behind.
-pub(super) async fn obtain(app: &App, certificate: &Certificate, force: bool) -> Result<Obtained, Failure> {
+async fn obtain(app: &App, certificate: &Certificate, force: bool) -> Result<Obtained, Failure> {
+    let renewer = app.renewer();
+    while_kept(app, async {
+        tokio::select! {
+            obtained = renewer.obtain(certificate, force) => obtained.map_err(Failure::from),
+            () = app.stop.asked() => {
+                Err(Failure::interrupted(&format!("the order for {} was interrupted", certificate.name)))
+            }
+        }
+    })
+    .await
+}
+
+/// Does something that may need tokens on the nodes, while they are kept there.
+pub(super) async fn while_kept<T>(app: &App, work: impl Future<Output = T>) -> T {
     let reconciler = app.reconciler();
     let stop = CancellationToken::new();
-    let renewer = app.renewer();
-    let order = async {
-        let obtained = tokio::select! {
-            obtained = renewer.obtain(certificate, force) => obtained.map_err(Failure::from),
-            () = app.stop.asked() => Err(Failure::interrupted(&certificate.name)),
-        };
+    let work = async {
+        let outcome = work.await;
         stop.cancel();
-        obtained
+        outcome
     };
     let keeper = Keeper { reconciler: &reconciler };
-    tokio::join!(order, keeper.run(stop.clone())).0
+    tokio::join!(work, keeper.run(stop.clone())).0
 }
 
 /// Remembers how the certificate was ordered, for commands without a configuration.

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::app::App;
 use super::args::Renew;
 use super::failure::Failure;
-use super::issue::{Document, obtain};
+use super::issue::{Document, while_kept};
 use super::outcome::Outcome;
 use super::status::conclude;
+use crate::config::Certificate;
 use crate::model::CertName;
-use crate::renew::{Due, Obtained, Why};
+use crate::renew::{Due, Renewer, Why};
 
 /// What `renew --dry-run` prints.
 #[derive(Serialize)]
-struct Forecast {
+struct Outlook {
     due: Vec<DueCertificate>,
+    later: Vec<LaterCertificate>,
 }
 
 #[derive(Serialize)]
@@ -25,43 +28,72 @@ struct DueCertificate {
     reason: &'static str,
 }
 
+/// A certificate that would not be ordered now.
+#[derive(Serialize)]
+struct LaterCertificate {
+    name: CertName,
+    /// When it would be; `None` when only a person can help.
+    at: Option<Timestamp>,
+    /// What keeps it from being ordered though it is due.
+    problem: Option<String>,
+}
+
 pub(super) async fn run(app: App, args: &Renew) -> Result<Outcome, Failure> {
     let app = app.with_trust()?;
     for name in &args.certificates {
         app.known(name)?;
     }
-    let chosen = |name: &CertName| args.certificates.is_empty() || args.certificates.contains(name);
-    let mut due = Vec::new();
-    for certificate in app.config.certificates.values().filter(|certificate| chosen(&certificate.name)) {
-        let Some(order) = &certificate.order else { continue };
-        match app.renewer().due(certificate, order)? {
-            Due::Now(why) => due.push((certificate, why)),
-            Due::NotBefore(_) if args.force => due.push((certificate, Why::Forced)),
-            Due::NotBefore(_) => {}
-        }
-    }
+    let is_chosen = |name: &CertName| args.certificates.is_empty() || args.certificates.contains(name);
+    let chosen = || app.config.certificates.values().filter(|certificate| is_chosen(&certificate.name));
     if args.dry_run {
-        let due = due
-            .iter()
-            .map(|(certificate, why)| DueCertificate { name: certificate.name.clone(), reason: why.as_str() });
-        let forecast = Forecast { due: due.collect() };
-        let lines = forecast.due.iter().map(|due| format!("{}: would be ordered, {}\n", due.name, due.reason));
-        let text = if forecast.due.is_empty() { "nothing is due\n".to_owned() } else { lines.collect() };
-        return Ok(Outcome::new(&forecast, text));
+        let outlook = look(&app.renewer(), chosen(), args.force)?;
+        return Ok(Outcome::new(&outlook, text(&outlook)));
     }
 
-    let mut ordered = Vec::new();
-    let mut failures: Vec<Failure> = Vec::new();
-    for (certificate, _) in &due {
-        match obtain(&app, certificate, args.force).await {
-            Ok(Obtained::Ordered(_)) => ordered.push(certificate.name.clone()),
-            Ok(Obtained::Kept(_)) => {}
-            Err(failure) if failure.is_interruption() => return Err(failure),
-            // One certificate that fails holds up no other.
-            Err(failure) => failures.push(failure),
+    let renewer = app.renewer();
+    // Collected, for rustc cannot prove a future with the closure in it to be `Send`.
+    let certificates: Vec<_> = chosen().collect();
+    let round = while_kept(&app, async {
+        tokio::select! {
+            round = renewer.round(certificates, args.force) => Ok(round),
+            () = app.stop.asked() => Err(Failure::interrupted("the renewal was interrupted")),
+        }
+    })
+    .await?;
+    let failures = round.failures.into_iter().chain(round.held).map(|(_, error)| Failure::from(error)).collect();
+    let scope: BTreeSet<CertName> = chosen().map(|certificate| certificate.name.clone()).collect();
+    let report = app.reconciler().round(Some(&scope)).await?;
+    Ok(conclude(&Document { ordered: round.ordered, report: &report }, &report, failures))
+}
+
+fn look<'c>(
+    renewer: &Renewer<'_>,
+    certificates: impl Iterator<Item = &'c Certificate>,
+    force: bool,
+) -> Result<Outlook, Failure> {
+    let mut outlook = Outlook { due: Vec::new(), later: Vec::new() };
+    for certificate in certificates {
+        let (name, Some(order)) = (certificate.name.clone(), &certificate.order) else { continue };
+        let forecast = renewer.forecast(certificate, order)?;
+        match (forecast.due, forecast.hold) {
+            (Due::Now(_), Some(hold)) if !force => {
+                outlook.later.push(LaterCertificate { name, at: hold.until, problem: Some(hold.problem) });
+            }
+            (Due::Now(why), _) => outlook.due.push(DueCertificate { name, reason: why.as_str() }),
+            (Due::NotBefore(_), _) if force => outlook.due.push(DueCertificate { name, reason: Why::Forced.as_str() }),
+            (Due::NotBefore(at), _) => outlook.later.push(LaterCertificate { name, at: Some(at), problem: None }),
         }
     }
-    let scope: BTreeSet<CertName> = app.config.certificates.keys().filter(|name| chosen(name)).cloned().collect();
-    let report = app.reconciler().round(Some(&scope)).await?;
-    Ok(conclude(&Document { ordered, report: &report }, &report, failures))
+    Ok(outlook)
+}
+
+fn text(outlook: &Outlook) -> String {
+    let due = outlook.due.iter().map(|due| format!("{}: would be ordered, {}\n", due.name, due.reason));
+    let later = outlook.later.iter().map(|later| match (&later.problem, later.at) {
+        (None, at) => format!("{}: is due at {}\n", later.name, at.unwrap_or_default()),
+        (Some(problem), Some(at)) => format!("{}: is due, and tried again at {at}: {problem}\n", later.name),
+        (Some(problem), None) => format!("{}: is due, and waits for somebody to act: {problem}\n", later.name),
+    });
+    let nothing = if outlook.due.is_empty() { "nothing is due\n" } else { "" };
+    std::iter::once(nothing.to_owned()).chain(due).chain(later).collect()
 }

@@ -86,6 +86,10 @@ fn details(report: &Report) -> String {
         }
     }
     for certificate in &report.certificates {
+        if let Some(problem) = &certificate.problem {
+            let next = certificate.next_try.map(|at| format!(" (tried again at {at})")).unwrap_or_default();
+            text.push_str(&format!("{}: {problem}{next}\n", certificate.name));
+        }
         for node in &certificate.nodes {
             if let Some(detail) = &node.detail {
                 text.push_str(&format!("{} on {}: {detail}\n", certificate.name, node.name));

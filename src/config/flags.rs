@@ -210,6 +210,7 @@ impl Issuer {
             terms_agreed: false,
             root_ca: None,
             profile: None,
+            limits: None,
         }
     }
 }

@@ -71,6 +71,30 @@ pub struct Issuer {
     pub root_ca: Option<PathBuf>,
     /// The certificate profile to ask for (draft-ietf-acme-profiles).
     pub profile: Option<String>,
+    /// Whose limits are kept to; `None` for those of Let's Encrypt at its own directory, and none elsewhere.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+}
+
+/// Limits on what may be asked of an authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limits {
+    /// Those that Let's Encrypt publishes.
+    Letsencrypt,
+    /// None: the authority itself says what is too much.
+    None,
+}
+
+impl Issuer {
+    /// Whether orders are counted before they are made.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        match self.limits {
+            Some(limits) => limits == Limits::Letsencrypt,
+            None => self.directory.as_ref() == Some(&DirectoryUrl::letsencrypt()),
+        }
+    }
 }
 
 /// A way to answer challenges.

@@ -8,7 +8,8 @@ use toml::de::DeValue;
 
 use super::read::{Reader, Section, boolean, list, one_or_more, parsed, path, text};
 use super::{
-    Certificate, Config, DEFAULT_LISTEN, DEFAULT_STATE_DIR, Error, Issuer, Layout, Node, Order, Solver, Via, Watch,
+    Certificate, Config, DEFAULT_LISTEN, DEFAULT_STATE_DIR, Error, Issuer, Layout, Limits, Node, Order, Solver, Via,
+    Watch,
 };
 use crate::model::{Address, CertName, DirectoryUrl, Identifier, KeyType, NodeName, Slot};
 
@@ -73,6 +74,11 @@ fn issuers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<String, I
             terms_agreed: section.get_or(reader, "terms_agreed", false, boolean),
             root_ca: section.get(reader, "root_ca", path),
             profile: section.get(reader, "profile", text),
+            limits: section.get(reader, "limits", |value| match text(value)?.as_str() {
+                "letsencrypt" => Ok(Limits::Letsencrypt),
+                "none" => Ok(Limits::None),
+                _ => Err("must be letsencrypt or none".to_owned()),
+            }),
         };
         for (key, what) in [("preferred_chain", "a preferred chain"), ("eab", "external account binding")] {
             if section.take(key).is_some() {

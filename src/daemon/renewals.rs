@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use super::tasks::Life;
+use crate::renew::Renewer;
 
 /// The longest sleep between two looks at the wall clock.
 const CLOCK_PERIOD: Duration = Duration::from_secs(30);
@@ -20,8 +21,13 @@ pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) 
     loop {
         let loaded = parts.loaded.borrow_and_update().clone();
         if due.is_none_or(|due| due <= parts.clock.now()) {
-            let _ = (&loaded, &parts.stored);
-            due = Some(Timestamp::MAX);
+            let renewer = Renewer { store: &parts.store, clock: &*parts.clock, trust: &loaded.trust };
+            let certificates: Vec<_> = loaded.config.certificates.values().collect();
+            let Some(round) = life.until_stopped(renewer.round(certificates, false)).await else { return };
+            due = Some(round.wake_at);
+            if !round.ordered.is_empty() {
+                parts.stored.notify_one();
+            }
         }
         if drain.is_cancelled() {
             return;

@@ -29,6 +29,9 @@ pub struct Facts {
     /// Algorithm and size of its key; `None` for one that hotcert would not generate.
     #[serde(default)]
     pub key_type: Option<KeyType>,
+    /// By which its authority knows it (RFC 9773, section 4.1); `None` for one that does not name its authority's key.
+    #[serde(default)]
+    pub renewal_id: Option<String>,
 }
 
 impl Facts {

@@ -124,6 +124,7 @@ fn want(index: usize, version: u8, bits: u8, directory: bool) -> Want {
             issuer: String::new(),
             chain_length: 1,
             key_type: None,
+            renewal_id: None,
         },
         expired: false,
         attachment: Some(Attachment {

@@ -60,6 +60,10 @@ pub struct CertificateReport {
     pub not_after: Option<Timestamp>,
     /// When it is due; `None` when hotcert does not order it.
     pub renew_at: Option<Timestamp>,
+    /// When an order that failed, or that a limit keeps back, is tried next; `None` when there is none, or only a person can help.
+    pub next_try: Option<Timestamp>,
+    /// Why the last order failed, or is kept back.
+    pub problem: Option<String>,
     /// Number of the current generation.
     pub generation: Option<u64>,
     /// What each node serves.
@@ -261,7 +265,9 @@ impl Report {
         !self.problems.is_empty()
             || self.nodes.iter().any(|node| node.detail.is_some())
             || self.certificates.iter().any(|certificate| {
-                certificate.state != CertState::Serving || certificate.nodes.iter().any(|node| node.detail.is_some())
+                certificate.state != CertState::Serving
+                    || certificate.problem.is_some()
+                    || certificate.nodes.iter().any(|node| node.detail.is_some())
             })
     }
 }

@@ -1,13 +1,16 @@
 //! From what was read and seen to a report.
 
+use jiff::Timestamp;
+
 use super::observe::View;
 use super::report::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
 use super::verify::Handshakes;
 use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
-use crate::model::{CertName, Identifier};
+use crate::config::{Certificate, Order};
+use crate::model::{CertName, Facts, Identifier};
 use crate::plan::{Reason, Step, Want};
-use crate::schedule;
-use crate::store::Source;
+use crate::schedule::Life;
+use crate::store::{Generation, Source};
 
 impl Reconciler<'_> {
     /// Puts together what was read and seen.
@@ -87,6 +90,7 @@ impl Reconciler<'_> {
             None if ordered.is_some() => Source::Acme,
             None => Source::Push,
         };
+        let ordering = ordered.map(|order| self.ordering(certificate, order, generation)).unwrap_or_default();
         CertificateReport {
             name: name.clone(),
             domains: match facts {
@@ -102,13 +106,44 @@ impl Reconciler<'_> {
             sha256: facts.map(|facts| facts.sha256),
             not_before: facts.map(|facts| facts.not_before),
             not_after: facts.map(|facts| facts.not_after),
-            renew_at: facts
-                .filter(|_| ordered.is_some())
-                .map(|facts| schedule::renew_at(facts.not_before, facts.not_after)),
+            renew_at: ordering.renew_at,
+            next_try: ordering.next_try,
+            problem: ordering.problem,
             generation: generation.map(|generation| generation.number),
             nodes,
         }
     }
+
+    /// How ordering a certificate stands. What is noted about that can be done without.
+    fn ordering(&self, certificate: &Certificate, order: &Order, generation: Option<&Generation>) -> Ordering {
+        let directory = order.issuers.first().and_then(|issuer| issuer.directory.as_ref());
+        let standing = directory.and_then(|directory| self.store.standing(directory.as_str()).ok()).unwrap_or_default();
+        let number = generation.map(|generation| generation.number);
+        let renewal = self.store.renewal(&certificate.name, number).unwrap_or_default();
+        let now = standing.offset.now(self.clock.now());
+        let life = generation.map(|generation| {
+            let Facts { not_before, not_after, .. } = generation.facts;
+            Life { not_before, not_after }
+        });
+        let renew_at = life.map(|life| life.due(renewal.ari.as_ref()));
+        let is_due = renew_at.is_none_or(|at| at <= now);
+        let in_emergency = life.is_some_and(|life| life.emergency() <= now);
+        // A certificate that needs nothing has no trouble, but while what somebody asked for is put off; that of its authority is
+        // nothing to it.
+        let own = renewal.trouble.as_ref().filter(|trouble| is_due || trouble.until(in_emergency) > now);
+        let troubles = [own, standing.trouble.as_ref().filter(|_| is_due)];
+        let problem = troubles.into_iter().flatten().next().map(|trouble| trouble.problem.clone());
+        let hold = renewal.hold(&standing, now, in_emergency).filter(|_| problem.is_some());
+        Ordering { renew_at, next_try: hold.and_then(|hold| hold.until), problem }
+    }
+}
+
+/// When a certificate is ordered, and why it is not.
+#[derive(Default)]
+struct Ordering {
+    renew_at: Option<Timestamp>,
+    next_try: Option<Timestamp>,
+    problem: Option<String>,
 }
 
 fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) -> ServedBy {

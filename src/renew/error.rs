@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::preflight::Misrouted;
 use crate::bundle::Refusal;
 use crate::config::Issuer;
 use crate::model::{CertName, Identifier, Token};
 use crate::schedule::Retry;
+use crate::store::Hold;
 use crate::{acme, bundle, solver, store};
 
 /// A certificate could not be ordered.
@@ -47,6 +50,28 @@ pub enum Error {
     TermsNotAgreed {
         /// Which issuer.
         issuer: String,
+    },
+    /// It failed a while ago, and is not tried again yet.
+    #[error("certificate {name} is not ordered {}: {problem}", before(*.until))]
+    Held {
+        /// Which certificate.
+        name: CertName,
+        /// Until when; `None` when only a person can help.
+        until: Option<Timestamp>,
+        /// What failed.
+        problem: String,
+    },
+    /// A limit of the authority is reached by our own count, so that it was not asked.
+    #[error("certificate {name}: {issuer} allows {limit}, and the next order is possible at {until}")]
+    Spent {
+        /// Which certificate.
+        name: CertName,
+        /// Which issuer.
+        issuer: String,
+        /// The limit, in words.
+        limit: String,
+        /// When the next order is possible.
+        until: Timestamp,
     },
     /// Another process of ours is ordering it.
     #[error("certificate {name}: another hotcert has been at work on it for {} s", .waited.as_secs())]
@@ -118,6 +143,36 @@ impl Error {
         Self::Acme { issuer: issuer.name.clone(), source: Box::new(source) }
     }
 
+    pub(super) fn held(name: &CertName, hold: Hold) -> Self {
+        Self::Held { name: name.clone(), until: hold.until, problem: hold.problem }
+    }
+
+    /// The error with its causes, on one line.
+    pub(super) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            let cause_text = cause.to_string();
+            // Some libraries repeat the text of their source in their own.
+            if !text.contains(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            next = cause.source();
+        }
+        text
+    }
+
+    /// Whether the authority wants a person to act before it is asked again.
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self, Self::Acme { source, .. } if matches!(source.as_ref(), acme::Error::Paused { .. }))
+    }
+
+    /// Whether it would meet every other certificate of the authority as well.
+    pub(super) fn is_of_authority(&self) -> bool {
+        matches!(self, Self::Acme { source, .. } if source.is_of_authority())
+    }
+
     /// Whether the order has failed for good, so that only another one can help.
     pub(super) fn order_is_over(&self) -> bool {
         matches!(self, Self::Acme { source, .. } if source.order_is_over())
@@ -128,6 +183,7 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Busy { .. } | Self::AccountBusy { .. } | Self::TokenNotPlaced { .. } => Retry::Backoff,
+            Self::Held { until: Some(until), .. } | Self::Spent { until, .. } => Retry::NotBefore(*until),
             Self::Acme { source, .. } => source.retry(),
             Self::Solver(source) => source.retry(),
             Self::Store(source) => source.retry(),
@@ -152,6 +208,8 @@ impl Error {
             Self::TermsNotAgreed { .. } => {
                 "read them at the authority's site, then --agree-terms, or terms_agreed = true in the issuer".to_owned()
             }
+            Self::Held { name, .. } => format!("after mending the cause, `hotcert renew {name} --force` tries at once"),
+            Self::Spent { .. } => "it is renewed by itself then; until then, another issuer may help".to_owned(),
             Self::Busy { .. } | Self::AccountBusy { .. } => "look by `ps` for a hotcert that hangs".to_owned(),
             Self::RootCa { .. } => "give a PEM file by --root-ca or root_ca".to_owned(),
             Self::Misrouted(misrouted) => return Some(misrouted.hint()),
@@ -166,4 +224,8 @@ impl Error {
             Self::Store(source) => return source.hint(),
         })
     }
+}
+
+fn before(instant: Option<Timestamp>) -> String {
+    instant.map_or_else(|| "until somebody has acted".to_owned(), |instant| format!("before {instant}"))
 }

@@ -4,28 +4,36 @@
 //! journal, the challenges, the gate. It never talks to `HAProxy`: what it stores is brought there by
 //! [`reconcile`](crate::reconcile), tokens for `HAProxy`'s maps included.
 //!
-//! One process at a time orders a certificate: it holds the certificate's lock, and looks again once it has it.
+//! One process at a time orders a certificate: it holds the certificate's lock, and looks again once it has it. What an
+//! authority says about the right time, what failed, and what was asked of an authority is on disk, so that a timer's commands
+//! and a daemon behave alike. A [`round`](Renewer::round) looks at many certificates; it holds up none for another.
 
 mod account;
 mod answer;
+mod ari;
+mod authority;
 mod error;
 mod order;
+mod outlook;
 mod preflight;
+mod round;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 pub use error::Error;
 use order::Attempt;
+use outlook::authority_of;
+pub use outlook::{Due, Forecast, Why};
 pub use preflight::{Misrouted, lines_via};
+pub use round::Round;
 
+use crate::acme::Http;
 use crate::bundle::Trust;
 use crate::clock::Clock;
-use crate::config::{Certificate, Order};
+use crate::config::Certificate;
 use crate::model::CertName;
-use crate::schedule;
-use crate::store::{self, CertLock, Generation, Meta, Source, Store};
+use crate::schedule::Purpose;
+use crate::store::{self, CertLock, Hold, Store};
 
 /// How long another process may take to order the same certificate before we give up waiting for it.
 const LOCK_DEADLINE: Duration = Duration::from_mins(5);
@@ -40,50 +48,6 @@ pub struct Renewer<'a> {
     pub trust: &'a Trust,
 }
 
-/// Whether a certificate has to be ordered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Due {
-    /// It is good until then.
-    NotBefore(Timestamp),
-    /// It has to be ordered, for this reason.
-    Now(Why),
-}
-
-/// Why a certificate has to be ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// There is none.
-    Missing,
-    /// Its time has come.
-    Age,
-    /// It lacks a name.
-    Names,
-    /// The key type has changed.
-    Key,
-    /// It comes from another issuer.
-    Issuer,
-    /// An order for it is in progress.
-    Unfinished,
-    /// Somebody said so.
-    Forced,
-}
-
-impl Why {
-    /// The reason in words.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "there is none yet",
-            Self::Age => "it is due",
-            Self::Names => "it lacks a name",
-            Self::Key => "the key type has changed",
-            Self::Issuer => "the issuer has changed",
-            Self::Unfinished => "an order was interrupted",
-            Self::Forced => "it is forced",
-        }
-    }
-}
-
 /// What [`Renewer::obtain`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obtained {
@@ -93,71 +57,99 @@ pub enum Obtained {
     Ordered(u64),
 }
 
+/// Who wants an order, and how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// It is done when it is time, and not while something failed a moment ago.
+    Scheduled,
+    /// Somebody asks for it: only what the other side demanded is waited for.
+    Asked,
+    /// Somebody insists.
+    Forced,
+}
+
+impl Manner {
+    fn respects(self, hold: &Hold) -> bool {
+        match self {
+            Self::Scheduled => true,
+            Self::Asked => hold.demanded,
+            Self::Forced => false,
+        }
+    }
+}
+
 impl Renewer<'_> {
-    /// Says whether a certificate has to be ordered.
-    pub fn due(&self, certificate: &Certificate, order: &Order) -> Result<Due, Error> {
-        if self.store.has_journal(&certificate.name)? {
-            return Ok(Due::Now(Why::Unfinished));
-        }
-        let Some(Generation { facts, meta, .. }) = self.store.current(&certificate.name)? else {
-            return Ok(Due::Now(Why::Missing));
-        };
-        // A name too many does no harm: some authorities add one, and one that is not wanted any more goes with the next renewal.
-        if !certificate.domains.iter().all(|domain| facts.names.contains(domain)) {
-            return Ok(Due::Now(Why::Names));
-        }
-        if meta.source == Source::Acme
-            && !order.issuers.iter().any(|issuer| meta.issuer.as_deref() == Some(&issuer.name))
-        {
-            return Ok(Due::Now(Why::Issuer));
-        }
-        if order.keys.first().is_some_and(|wanted| facts.key_type.is_some_and(|found| found != *wanted)) {
-            return Ok(Due::Now(Why::Key));
-        }
-        let at = schedule::renew_at(facts.not_before, facts.not_after);
-        Ok(if at <= self.clock.now() { Due::Now(Why::Age) } else { Due::NotBefore(at) })
+    /// Orders a certificate if it is due, and stores it. Somebody asks for it, so earlier failures do not put it off; that the
+    /// authority wants us to wait does, unless it is forced.
+    pub async fn obtain(&self, certificate: &Certificate, force: bool) -> Result<Obtained, Error> {
+        self.order_if_due(certificate, if force { Manner::Forced } else { Manner::Asked }, None).await
     }
 
-    /// Orders a certificate if it is due, and stores it.
-    pub async fn obtain(&self, certificate: &Certificate, force: bool) -> Result<Obtained, Error> {
+    /// Orders a certificate if it is due under its lock. With `http` its authority has just been asked what time it is.
+    async fn order_if_due(
+        &self,
+        certificate: &Certificate,
+        manner: Manner,
+        http: Option<&Http>,
+    ) -> Result<Obtained, Error> {
         let name = &certificate.name;
         let Some(order) = &certificate.order else { return Err(Error::NotOrdered { name: name.clone() }) };
         check(certificate)?;
-        let lock = self.lock(name).await?;
-        // Looked at under the lock: another process may just have ordered it.
-        let due = self.due(certificate, order)?;
-        let why = match due {
-            Due::Now(why) => why,
-            Due::NotBefore(_) if force => Why::Forced,
-            Due::NotBefore(at) => {
-                tracing::info!(certificate = %name, due = %at, "the stored certificate is good");
-                // A crash may have closed the journal and left the key of an order that is over.
-                self.store.drop_journal(&lock)?;
-                let number = self.store.current(name)?.map_or(0, |generation| generation.number);
-                return Ok(Obtained::Kept(number));
-            }
-        };
-        let [issuer, ..] = order.issuers.as_slice() else { return Err(Error::NotOrdered { name: name.clone() }) };
+        let Some(first) = order.issuers.first() else { return Err(Error::NotOrdered { name: name.clone() }) };
         let [key_type] = order.keys.as_slice() else { return Err(Error::SecondKeyKind { name: name.clone() }) };
-        tracing::info!(certificate = %name, issuer = issuer.name, reason = why.as_str(), "ordering the certificate");
-        let Some(directory) = &issuer.directory else {
-            return Err(Error::InternalIssuer { issuer: issuer.name.clone() });
+        let Some((issuer, directory)) = authority_of(order) else {
+            return Err(Error::InternalIssuer { issuer: first.name.clone() });
         };
-        let attempt = Attempt { renewer: self, lock: &lock, certificate, issuer, directory, key_type: *key_type };
-        let bundle = match attempt.run(&order.solver).await {
-            // The authority may have asked while the crashed process could not answer; that says nothing about this one.
-            Err(error) if why == Why::Unfinished && error.order_is_over() => {
-                tracing::warn!(certificate = %name, %error, "the interrupted order has failed; ordering anew");
-                attempt.run(&order.solver).await?
+        let lock = self.lock(name).await?;
+        let mut http = http.cloned();
+        loop {
+            // Looked at under the lock: another process may just have ordered it, or met a failure.
+            let standing = self.look(directory)?;
+            let outlook = self.outlook(certificate, order, standing.offset.now(self.clock.now()))?;
+            let why = match outlook.due {
+                Due::Now(why) => why,
+                Due::NotBefore(_) if manner == Manner::Forced => Why::Forced,
+                Due::NotBefore(at) => {
+                    tracing::info!(certificate = %name, due = %at, "the stored certificate is good");
+                    // A crash may have closed the journal and left the key of an order that is over.
+                    self.store.drop_journal(&lock)?;
+                    return Ok(Obtained::Kept(outlook.number.unwrap_or_default()));
+                }
+            };
+            if let Some(hold) = outlook.hold(&standing).filter(|hold| manner.respects(hold)) {
+                return Err(Error::held(name, hold));
             }
-            outcome => outcome?,
-        };
-
-        let meta = Meta { source: Source::Acme, issuer: Some(issuer.name.clone()), created: self.clock.now() };
-        let number = self.store.add(&lock, &bundle, &meta)?;
-        self.store.drop_journal(&lock)?;
-        tracing::info!(certificate = %name, generation = number, not_after = %bundle.facts().not_after, "certificate stored");
-        Ok(Obtained::Ordered(number))
+            let http = match &http {
+                Some(http) => http,
+                // A clock that is ahead makes everything look due.
+                None if why.is_timed() => {
+                    http = Some(self.contact(issuer, directory, &standing).await?.0);
+                    continue;
+                }
+                None => &order::connect(issuer)?,
+            };
+            tracing::info!(certificate = %name, issuer = issuer.name, reason = why.as_str(), "ordering the certificate");
+            let attempt = Attempt {
+                renewer: self,
+                lock: &lock,
+                certificate,
+                issuer,
+                directory,
+                key_type: *key_type,
+                http,
+                outlook: &outlook,
+                standing: &standing,
+                // A person who asks may use the reserve.
+                purpose: if manner == Manner::Scheduled { outlook.purpose() } else { Purpose::Emergency },
+            };
+            return match attempt.renew(&order.solver, why).await {
+                Ok(number) => Ok(Obtained::Ordered(number)),
+                Err(error) => {
+                    attempt.note(&error);
+                    Err(error)
+                }
+            };
+        }
     }
 
     /// Takes the lock of a certificate, waiting for another process that has it.

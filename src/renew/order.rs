@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::answer::Answers;
-use super::{Error, Renewer};
+use super::authority::{Spending, trouble};
+use super::outlook::Outlook;
+use super::{Error, Renewer, Why};
 use crate::acme::{self, Account, ChallengeKind, Deadlines, Http, Status};
 use crate::bundle::{Bundle, Gate, PrivateKey};
 use crate::config::{Certificate, Issuer, Solver};
 use crate::model::{DirectoryUrl, Identifier, KeyType};
-use crate::store::{CertLock, Entry, Journal};
+use crate::schedule::{Event, Kind, Purpose};
+use crate::store::{CertLock, Entry, Journal, Meta, Source, Standing};
 
 /// How long an authority may take to validate all names. Let's Encrypt takes seconds, some authorities a minute.
 const VALIDATION_DEADLINE: Duration = Duration::from_mins(2);
@@ -24,15 +27,75 @@ pub(super) struct Attempt<'a> {
     pub(super) issuer: &'a Issuer,
     pub(super) directory: &'a DirectoryUrl,
     pub(super) key_type: KeyType,
+    pub(super) http: &'a Http,
+    /// How the certificate stands.
+    pub(super) outlook: &'a Outlook,
+    /// How we stand with the authority.
+    pub(super) standing: &'a Standing,
+    /// What it may use of the budget.
+    pub(super) purpose: Purpose,
 }
 
 impl Attempt<'_> {
+    /// Orders the certificate and stores it; returns the number of its generation.
+    pub(super) async fn renew(&self, solver: &Solver, why: Why) -> Result<u64, Error> {
+        let Self { renewer, lock, issuer, .. } = *self;
+        let (account, bundle) = match self.run(solver).await {
+            // The authority may have asked while the crashed process could not answer; that says nothing about this one.
+            Err(error) if why == Why::Unfinished && error.order_is_over() => {
+                tracing::warn!(certificate = %lock.name(), %error, "the interrupted order has failed; ordering anew");
+                self.run(solver).await?
+            }
+            outcome => outcome?,
+        };
+        let now = renewer.listen(self.directory, self.http)?;
+        let meta = Meta { source: Source::Acme, issuer: Some(issuer.name.clone()), created: now };
+        let number = renewer.store.add(lock, &bundle, &meta)?;
+        renewer.store.drop_journal(lock)?;
+        tracing::info!(certificate = %lock.name(), generation = number, not_after = %bundle.facts().not_after, "certificate stored");
+        renewer.praise(self.directory)?;
+        let by_ari = if why == Why::Ari { Some(now) } else { self.outlook.renewal.by_ari };
+        renewer.ask_about_new(lock, &account, bundle.facts(), number, by_ari, now).await?;
+        Ok(number)
+    }
+
+    /// Notes a failure, so that it is not repeated at once. What cannot be noted is only told: there is an error already.
+    pub(super) fn note(&self, error: &Error) {
+        let noted = || {
+            let Self { renewer, lock, directory, .. } = *self;
+            if error.is_of_authority() {
+                renewer.blame(directory, error, self.standing)?;
+            }
+            let now = renewer.store.standing(directory.as_str())?.offset.now(renewer.clock.now());
+            let number = renewer.store.current(lock.name())?.map(|generation| generation.number);
+            let mut renewal = renewer.store.renewal(lock.name(), number)?;
+            let before = renewal.trouble.map_or(0, |trouble| trouble.failures);
+            // To have been told to wait is no attempt.
+            let failures = if matches!(error, Error::Spent { .. }) { before } else { before.saturating_add(1) };
+            renewal.trouble = Some(trouble(error, failures, now));
+            renewer.store.save_renewal(lock, &renewal)?;
+            if let Error::Acme { source, .. } = error
+                && let acme::Error::AuthorizationFailed { failures } = source.as_ref()
+                && self.issuer.is_limited()
+            {
+                renewer.store.change_standing(directory.as_str(), |standing| {
+                    for (name, _) in failures {
+                        let kind = Kind::FailedAuthorization { name: name.clone() };
+                        standing.events.add(Event { at: now, kind });
+                    }
+                })?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = noted() {
+            tracing::warn!(certificate = %self.certificate.name, %error, "a failure could not be noted");
+        }
+    }
+
     /// Orders the certificate, or continues the order that is journalled for it.
-    pub(super) async fn run(&self, solver: &Solver) -> Result<Bundle, Error> {
-        let Self { renewer, certificate, issuer, directory, .. } = *self;
+    async fn run(&self, solver: &Solver) -> Result<(Account, Bundle), Error> {
+        let Self { renewer, certificate, issuer, directory, http, .. } = *self;
         renewer.can_have_account(directory, issuer)?;
-        let http =
-            Http::new(read_roots(issuer)?.as_deref(), Deadlines::default()).map_err(|error| self.failed(error))?;
         let journal = self.journal()?;
 
         let mut answers = Answers::open(renewer, &certificate.name, solver).await?;
@@ -41,15 +104,21 @@ impl Attempt<'_> {
             if journal.as_ref().is_none_or(|journal| journal.entry.order_url.is_none()) {
                 renewer.preflight(certificate, solver, key.thumbprint(), &mut answers).await?;
             }
-            let account = renewer.account(&http, directory, issuer, &key).await?;
-            let (mut order, key) = self.open(&account, journal).await?;
-            self.finish(&mut order, &key, &mut answers).await.map(|chain| (chain, key))
+            let account = renewer.account(http, directory, issuer, &key).await?;
+            let (mut order, key, event) = self.open(&account, journal).await?;
+            let chain = self.finish(&mut order, &key, &mut answers).await;
+            if chain.as_ref().is_err_and(Error::order_is_over)
+                && let Some(event) = event
+            {
+                renewer.store.change_standing(directory.as_str(), |standing| standing.events.mark_failed(&event))?;
+            }
+            Ok::<_, Error>((account, chain?, key))
         }
         .await;
         drop(answers);
 
         match outcome {
-            Ok((chain, key)) => self.admit(&chain, &key),
+            Ok((account, chain, key)) => Ok((account, self.admit(&chain, &key)?)),
             Err(error) => {
                 if error.order_is_over() {
                     renewer.store.drop_journal(self.lock)?;
@@ -72,33 +141,81 @@ impl Attempt<'_> {
         Ok(None)
     }
 
-    /// The order to go on with, and the key that it is for.
-    async fn open(&self, account: &Account, journal: Option<Journal>) -> Result<(acme::Order, PrivateKey), Error> {
+    /// The order to go on with, the key that it is for, and how it was counted.
+    async fn open(
+        &self,
+        account: &Account,
+        journal: Option<Journal>,
+    ) -> Result<(acme::Order, PrivateKey, Option<Event>), Error> {
         let store = self.renewer.store;
         let key = match journal {
             Some(Journal { key, entry }) => {
                 if let Some(order) = self.interrupted(account, entry.order_url.as_deref()).await? {
                     tracing::info!(certificate = %self.certificate.name, "continuing an interrupted order");
                     store.set_order_url(self.lock, order.url())?;
-                    return Ok((order, key));
+                    return Ok((order, key, None));
                 }
-                key
+                Some(key)
             }
-            None => self.begin()?,
+            None => None,
         };
-        match account.new_order(&self.certificate.domains, self.issuer.profile.as_deref()).await {
+        let replaces = self.replaces();
+        // A renewal in the authority's window that names what it replaces is exempt from its limits (AUTHORITIES: Let's Encrypt).
+        let window = self.outlook.renewal.ari.as_ref().map(|ari| ari.window);
+        let is_exempt = replaces.is_some() && window.is_some_and(|window| window.contains(self.outlook.now));
+        let mut event = if is_exempt { None } else { self.spend()? };
+        let key = key.map_or_else(|| self.begin(), Ok)?;
+        let new_order = async |replaces| {
+            account.new_order(&self.certificate.domains, self.issuer.profile.as_deref(), replaces).await
+        };
+        let mut created = new_order(replaces).await;
+        if let (Err(acme::Error::AlreadyReplaced { .. }), Some(_)) = (&created, replaces) {
+            // It may be our own order, which a crash cut short.
+            tracing::info!(certificate = %self.certificate.name, "ordering without naming what is replaced");
+            if event.is_none() {
+                event = self.spend()?;
+            }
+            created = new_order(None).await;
+        }
+        match created {
             Ok(order) => {
                 store.set_order_url(self.lock, order.url())?;
-                Ok((order, key))
+                Ok((order, key, event))
             }
             Err(error) => {
                 // An authority that has answered no has made no order; one that was not heard may have made one.
                 if error.is_an_answer() {
                     store.drop_journal(self.lock)?;
+                    if let Some(event) = event {
+                        store.change_standing(self.directory.as_str(), |standing| standing.events.take_back(&event))?;
+                    }
                 }
                 Err(self.failed(error))
             }
         }
+    }
+
+    /// Counts an order before it is made.
+    fn spend(&self) -> Result<Option<Event>, Error> {
+        let spent = self.renewer.spend(&Spending {
+            name: &self.certificate.name,
+            issuer: self.issuer,
+            directory: self.directory,
+            names: &self.names(),
+            purpose: self.purpose,
+        });
+        if spent.is_err() {
+            // A key without an order is of no use.
+            self.renewer.store.drop_journal(self.lock)?;
+        }
+        spent
+    }
+
+    /// The certificate that this one follows (RFC 9773, section 5): they share a name.
+    fn replaces(&self) -> Option<&str> {
+        let (facts, _) = self.outlook.current.as_ref()?;
+        let shares_a_name = self.certificate.domains.iter().any(|domain| facts.names.contains(domain));
+        self.outlook.renewal_id(self.issuer).filter(|_| shares_a_name)
     }
 
     /// The order that a crash interrupted, if the authority still knows it.
@@ -124,7 +241,7 @@ impl Attempt<'_> {
             identifiers: self.names(),
             key_type: self.key_type,
             order_url: None,
-            started: self.renewer.clock.now(),
+            started: self.outlook.now,
         };
         self.renewer.store.begin_journal(self.lock, &key, &entry)?;
         Ok(key)
@@ -157,7 +274,8 @@ impl Attempt<'_> {
     fn admit(&self, chain: &str, key: &PrivateKey) -> Result<Bundle, Error> {
         let gate = Gate {
             name: &self.certificate.name,
-            now: self.renewer.clock.now(),
+            // By the machine's own clock, a fresh certificate may not be valid yet.
+            now: self.renewer.listen(self.directory, self.http)?,
             trust: self.renewer.trust,
             required: &self.names(),
             rivals: &[],
@@ -179,6 +297,11 @@ impl Attempt<'_> {
     fn failed(&self, source: acme::Error) -> Error {
         Error::acme(self.issuer, source)
     }
+}
+
+/// The connection to an authority.
+pub(super) fn connect(issuer: &Issuer) -> Result<Http, Error> {
+    Http::new(read_roots(issuer)?.as_deref(), Deadlines::default()).map_err(|source| Error::acme(issuer, source))
 }
 
 fn read_roots(issuer: &Issuer) -> Result<Option<String>, Error> {

@@ -78,6 +78,13 @@ impl Store {
         Ok(file)
     }
 
+    /// Waits for the lock of what is noted about an authority, which is only ever held for one read and one write.
+    pub(super) fn lock_authority(&self, directory: &str) -> Result<File, Error> {
+        let (file, path) = self.lock_file(&format!("authority-{}", accounts::authority_id(directory)))?;
+        file.lock().map_err(io("lock", &path))?;
+        Ok(file)
+    }
+
     fn try_lock(&self, name: &str) -> Result<Option<File>, Error> {
         let (file, path) = self.lock_file(name)?;
         match file.try_lock() {

@@ -9,6 +9,8 @@
 //!   certs/<name>/watched.json                          watched.rs
 //!   certs/<name>/journal/privkey.pem, order.json       journal.rs
 //!   certs/                                             its time of change: stamp.rs
+//!   certs/<name>/renewal.json                          renewal.rs
+//!   authorities/<authority>.json                       budget.rs
 //!   nodes/<node>.json                                  staging.rs
 //!   tokens/<token>.json                                tokens.rs
 //!   locks/*.lock                                       lock.rs
@@ -26,6 +28,7 @@
 
 mod accounts;
 mod atomic;
+mod budget;
 mod certs;
 pub mod crt_list;
 mod error;
@@ -34,6 +37,7 @@ mod lock;
 mod mark;
 pub mod publish;
 mod read;
+mod renewal;
 mod socket;
 mod staging;
 mod stamp;
@@ -42,12 +46,14 @@ mod wait;
 mod watched;
 
 pub use accounts::{AccountRecord, KeyPem, StoredAccount};
+pub use budget::Standing;
 pub use certs::{Generation, Meta, Source};
 pub use error::Error;
 pub use journal::{Entry, Journal};
 pub use lock::{AccountLock, CertLock, ControlLock, NodeLock};
 pub use mark::Mark;
 pub use read::bytes as read_file;
+pub use renewal::{Hold, Renewal, Trouble};
 pub use socket::{CONTROL_SOCKET, ControlSocket, within};
 pub use staging::Staging;
 pub use stamp::Stamp;

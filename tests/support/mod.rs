@@ -15,6 +15,7 @@
 )]
 #![allow(clippy::print_stderr, reason = "a failed test says what its servers printed")]
 
+pub mod authority;
 pub mod certbot;
 pub mod client;
 pub mod disk;
@@ -31,6 +32,7 @@ pub mod process;
 pub mod scratch;
 pub mod secrets;
 pub mod sidecar;
+pub mod simulation;
 pub mod site;
 pub mod steps;
 pub mod tool;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
-use rcgen::{Certificate, CertificateParams, CustomExtension, KeyPair, KeyUsagePurpose, SerialNumber};
+use rcgen::{Certificate, CertificateParams, CustomExtension, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber};
 
 use super::super::hex;
 use super::{DAY, KeyType, Pki, params};
@@ -95,6 +95,14 @@ impl<'a> LeafBuilder<'a> {
         self.issue_with(&key)
     }
 
+    /// Issues it for the key of somebody else; the chain as a server sends it, without key.
+    pub fn issue_for(self, key: &impl PublicKeyData) -> String {
+        let pki = self.pki.expect("a stranger's key is signed by an authority");
+        let params = self.params(&self.serial_number(), 0);
+        let certificate = params.signed_by(key, &pki.issuer).expect("the parameters are complete");
+        lf(&(certificate.pem() + &pki.intermediates.concat()))
+    }
+
     fn issue_with(&self, key: &KeyPair) -> Leaf {
         let Some(wanted) = self.pem_size else { return self.sign(key, 0) };
         let smallest = self.sign(key, 1).fullchain_and_key().len();
@@ -112,22 +120,31 @@ impl<'a> LeafBuilder<'a> {
         unreachable!("some padding gives each size up to the granularity of base64");
     }
 
-    fn sign(&self, key: &KeyPair, padding: usize) -> Leaf {
+    fn serial_number(&self) -> Vec<u8> {
+        self.serial.clone().unwrap_or_else(|| {
+            let mut serial = rand::random::<[u8; SERIAL_LENGTH]>();
+            serial[0] = serial[0] & 0x7f | 0x40;
+            serial.to_vec()
+        })
+    }
+
+    fn params(&self, serial: &[u8], padding: usize) -> CertificateParams {
         let (not_before, not_after) = (self.not_before.as_second(), self.not_after.as_second());
         let first = self.names.first().expect("a leaf has a name");
         let mut params = params(first, not_before, not_after);
         params.subject_alt_names =
             CertificateParams::new(self.names.clone()).expect("names are DNS names or addresses").subject_alt_names;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let serial = self.serial.clone().unwrap_or_else(|| {
-            let mut serial = rand::random::<[u8; SERIAL_LENGTH]>();
-            serial[0] = serial[0] & 0x7f | 0x40;
-            serial.to_vec()
-        });
-        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.serial_number = Some(SerialNumber::from_slice(serial));
         if padding > 0 {
             params.custom_extensions = vec![CustomExtension::from_oid_content(&PADDING_OID, vec![0x30; padding])];
         }
+        params
+    }
+
+    fn sign(&self, key: &KeyPair, padding: usize) -> Leaf {
+        let serial = self.serial_number();
+        let params = self.params(&serial, padding);
         let certificate: Certificate = match self.pki {
             Some(pki) => params.signed_by(key, &pki.issuer),
             None => params.self_signed(key),
@@ -137,8 +154,8 @@ impl<'a> LeafBuilder<'a> {
             serial: hex(&serial),
             sha256: hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.der()).as_ref()),
             names: self.names.clone(),
-            not_before: instant(not_before),
-            not_after: instant(not_after),
+            not_before: self.not_before,
+            not_after: self.not_after,
             der: certificate.der().to_vec(),
             cert_pem: certificate.pem(),
             key_pem: key.serialize_pem(),

@@ -1,0 +1,111 @@
+//! Asking authorities when they suggest to renew (RFC 9773).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::round::Looked;
+use super::{Error, Renewer};
+use crate::acme::{self, Account, Directory, Http, RenewalInfo};
+use crate::config::Issuer;
+use crate::model::{CertName, DirectoryUrl, Facts};
+use crate::schedule::{Ari, Retry, ask_again};
+use crate::store::{CertLock, Renewal, Standing};
+
+/// The pause between two look-ups: authorities want fewer than three a second.
+const PAUSE: Duration = Duration::from_millis(350);
+/// The most look-ups of one round, which take half a minute: those that are due are not to wait for a thousand others.
+pub(super) const LOOKUPS: usize = 100;
+
+impl Renewer<'_> {
+    /// Asks about certificates, one after the other, and notes the answers. The first failure of the authority as a whole ends
+    /// it, and is noted.
+    pub(super) async fn ask_about(
+        &self,
+        questions: &[&Looked<'_>],
+        issuer: &Issuer,
+        directory: &DirectoryUrl,
+        (http, offers): (&Http, &Directory),
+        standing: &Standing,
+    ) -> Result<(), Error> {
+        let mut is_first = true;
+        for Looked { certificate, outlook } in questions {
+            let name = &certificate.name;
+            let Some(id) = outlook.renewal_id(issuer) else { continue };
+            if !std::mem::take(&mut is_first) && offers.has_renewal_info() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let asked = offers.renewal_info(http, id).await;
+            let now = self.listen(directory, http)?;
+            let failure = asked.as_ref().err().filter(|error| error.is_of_authority()).is_some();
+            // Another process that is at work on it asks as well.
+            let lock = self.store.try_lock_certificate(name)?;
+            let is_current =
+                || Ok::<_, Error>(self.store.current(name)?.map(|generation| generation.number) == outlook.number);
+            if let Some(lock) = lock
+                && is_current()?
+            {
+                let mut renewal = self.store.renewal(name, outlook.number)?;
+                take_over(&mut renewal, name, &asked, now);
+                self.store.save_renewal(&lock, &renewal)?;
+            }
+            if let Err(error) = asked
+                && failure
+            {
+                let error = Error::acme(issuer, error);
+                self.blame(directory, &error, standing)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks about a certificate that was just issued. Its state begins anew, whatever the answer.
+    pub(super) async fn ask_about_new(
+        &self,
+        lock: &CertLock,
+        account: &Account,
+        facts: &Facts,
+        number: u64,
+        by_ari: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let asked = match &facts.renewal_id {
+            Some(id) => account.renewal_info(id).await,
+            None => Ok(None),
+        };
+        let mut renewal = Renewal::of(number, by_ari);
+        take_over(&mut renewal, lock.name(), &asked, now);
+        Ok(self.store.save_renewal(lock, &renewal)?)
+    }
+}
+
+/// What an answer changes. A failed look-up leaves the last answer in force.
+fn take_over(renewal: &mut Renewal, name: &CertName, asked: &Result<Option<RenewalInfo>, acme::Error>, now: Timestamp) {
+    let retry_at = match asked {
+        Ok(None) => {
+            renewal.ari = None;
+            // It may offer it one day.
+            Some(Timestamp::MAX)
+        }
+        Ok(Some(info)) => {
+            let before = renewal.ari.take();
+            renewal.ari = info.window.map(|window| {
+                let chosen = Ari::choose(before.as_ref(), window, info.explanation.clone(), rand::random());
+                if before.as_ref() != Some(&chosen) {
+                    tracing::info!(certificate = %name, at = %chosen.chosen, "the authority says when to renew");
+                }
+                chosen.after_renewal(renewal.by_ari)
+            });
+            info.retry_at
+        }
+        Err(error) => {
+            tracing::info!(certificate = %name, %error, "the authority does not say when to renew");
+            match error.retry() {
+                Retry::NotBefore(instant) => Some(instant),
+                _ => None,
+            }
+        }
+    };
+    renewal.ask_at = Some(ask_again(now, retry_at));
+}

@@ -1,0 +1,160 @@
+//! Days of renewals in seconds: the real engine with a store of its own, and a clock that a test moves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use hotcert::bundle::Trust;
+use hotcert::clock::Clock;
+use hotcert::config::{Certificate, Issuer, Limits, Order, Solver, Via};
+use hotcert::model::{CertName, KeyType};
+use hotcert::renew::{Renewer, Round};
+use hotcert::store::Store;
+use jiff::{SignedDuration, Timestamp};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use super::net::Port;
+use super::{Scratch, Webroot};
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Clone)]
+pub struct MovedClock(Arc<Mutex<Timestamp>>);
+
+impl MovedClock {
+    pub fn new(now: Timestamp) -> Self {
+        Self(Arc::new(Mutex::new(now)))
+    }
+
+    pub fn set(&self, now: Timestamp) {
+        *self.0.lock().expect("nobody panics with it") = now;
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().expect("nobody panics with it")
+    }
+}
+
+/// A store, its certificates, and what answers for them.
+#[derive(Debug)]
+pub struct Simulation {
+    pub store: Store,
+    pub certificates: Vec<Certificate>,
+    pub clock: MovedClock,
+    trust: Trust,
+    webroot: Webroot,
+    scratch: Scratch,
+}
+
+impl Simulation {
+    /// So many certificates of one authority, none of which exists yet. Challenges are answered by a web server on this port.
+    pub fn new(count: usize, now: Timestamp, directory: &str, root_ca: &Path, root_pem: &str, port: &Port) -> Self {
+        let scratch = Scratch::new();
+        let webroot = Webroot::serve(port.addr());
+        let issuer = Issuer {
+            name: "test".to_owned(),
+            directory: Some(directory.parse().expect("it is a directory")),
+            contact: vec!["admin@example.org".to_owned()],
+            terms_agreed: true,
+            root_ca: Some(root_ca.to_owned()),
+            profile: None,
+            limits: None,
+        };
+        let solver = Solver {
+            name: "web".to_owned(),
+            via: Via::Webroot { path: webroot.path().to_owned() },
+            probe: Some(port.addr().to_string().parse().expect("it is an address")),
+        };
+        let certificate = |number| Certificate {
+            name: format!("c{number}.test").parse().expect("it is a name"),
+            domains: vec![format!("c{number}.test").parse().expect("it is a name")],
+            order: Some(Order {
+                issuers: vec![issuer.clone()],
+                solver: solver.clone(),
+                keys: vec![KeyType::EcdsaP256],
+            }),
+            nodes: Vec::new(),
+            crt_list: None,
+            options: None,
+            filters: Vec::new(),
+            publish: true,
+        };
+        let roots = CertificateDer::pem_slice_iter(root_pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        Self {
+            store: Store::open(&scratch.join("state")).expect("a store can be made"),
+            certificates: (0..count).map(certificate).collect(),
+            clock: MovedClock::new(now),
+            trust: Trust::new(roots.expect("it is PEM")),
+            webroot,
+            scratch,
+        }
+    }
+
+    /// Keeps to the limits of Let's Encrypt.
+    pub fn limited(mut self) -> Self {
+        for order in self.certificates.iter_mut().filter_map(|certificate| certificate.order.as_mut()) {
+            order.issuers[0].limits = Some(Limits::Letsencrypt);
+        }
+        self
+    }
+
+    pub fn renewer(&self) -> Renewer<'_> {
+        Renewer { store: &self.store, clock: &self.clock, trust: &self.trust }
+    }
+
+    /// One round of all certificates.
+    pub async fn round(&self, force: bool) -> Round {
+        self.renewer().round(&self.certificates, force).await
+    }
+
+    /// One round that orders everything.
+    pub async fn issue_all(&self) {
+        let round = self.round(false).await;
+        assert!(round.failures.is_empty() && round.held.is_empty(), "{round:?}");
+        assert_eq!(round.ordered.len(), self.certificates.len());
+    }
+
+    /// The end of validity of each certificate.
+    pub fn ends(&self) -> BTreeMap<CertName, Timestamp> {
+        let end = |name: &CertName| self.store.current(name).unwrap().map(|generation| generation.facts.not_after);
+        self.certificates
+            .iter()
+            .filter_map(|certificate| Some((certificate.name.clone(), end(&certificate.name)?)))
+            .collect()
+    }
+
+    /// How often each certificate was issued.
+    pub fn generations(&self) -> Vec<u64> {
+        let newest = |certificate: &Certificate| self.store.generations(&certificate.name).unwrap().last().copied();
+        self.certificates.iter().filter_map(newest).collect()
+    }
+
+    /// Forgets what authorities said about the right time, so that they are asked again.
+    pub fn forget_renewal_info(&self) {
+        for certificate in &self.certificates {
+            let path = self.scratch.join("state/certs").join(certificate.name.as_str()).join("renewal.json");
+            std::fs::remove_file(path).expect("it was there");
+        }
+    }
+
+    /// Rounds until an instant, each when the one before asked for it. `at` moves the clocks, and sees each round.
+    pub async fn run(&self, end: Timestamp, mut at: impl FnMut(Timestamp, Option<&Round>)) {
+        /// More than any of the tests needs by far: less than a round a minute for a fortnight.
+        const MOST: usize = 5000;
+        for _ in 0..MOST {
+            let now = self.clock.now();
+            if now >= end {
+                return;
+            }
+            let round = self.round(false).await;
+            at(now, Some(&round));
+            assert!(round.wake_at >= now + SignedDuration::from_secs(30), "a busy loop: {round:?} at {now}");
+            let next = round.wake_at.min(end);
+            self.clock.set(next);
+            at(next, None);
+        }
+        panic!("more than {MOST} rounds");
+    }
+}
