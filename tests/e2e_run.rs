@@ -10,3 +10,5 @@ mod house;
 mod restart;
 #[path = "e2e_run/signals.rs"]
 mod signals;
+#[path = "e2e_run/watch.rs"]
+mod watch;

@@ -258,6 +258,14 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether a directory is one in which other programs write certificates.
+    #[must_use]
+    pub fn is_watched(&self, directory: &Path) -> bool {
+        // Whatever way leads there; one that does not exist is the same by name alone.
+        let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        !self.watches.is_empty() && self.watches.iter().any(|watch| real(&watch.dir) == real(directory))
+    }
+
     /// The nodes that serve a certificate.
     pub fn nodes_of<'a>(&'a self, certificate: &'a Certificate) -> impl Iterator<Item = &'a Node> {
         self.nodes.values().filter(|node| certificate.nodes.is_empty() || certificate.nodes.contains(&node.name))

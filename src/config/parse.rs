@@ -288,10 +288,10 @@ fn watches(top: &mut Section<'_>, reader: &mut Reader<'_>) -> Vec<Watch> {
             }
             // Without `.` and slashes too many, so that one directory is written in one way.
             let dir: PathBuf = dir.components().collect();
-            match watches.iter().any(|known| known.dir == dir) {
-                true => Err(format!("{} is watched already", dir.display())),
-                false => Ok(dir),
+            if watches.iter().any(|known| known.dir == dir) {
+                return Err(format!("{} is watched already", dir.display()));
             }
+            Ok(dir)
         });
         let layout = section.get(reader, "layout", parsed::<Layout>).unwrap_or_default();
         section.finish(reader);

@@ -150,7 +150,7 @@ fn a_watch_that_cannot_be_meant_is_a_problem() {
     assert!(of("dir = \"certs\"")[0].contains("watch[0].dir: must be an absolute path"));
     assert!(of("layout = \"auto\"")[0].contains("watch[0].dir: is missing"));
     assert!(of("dir = \"/a\"\nlayout = \"flat\"")[0].contains("must be auto, pem, pair, certbot or kubernetes"));
-    assert!(of("dir = \"/a\"\nlayuot = \"pem\"")[0].contains("did you mean `layout`?"));
+    assert!(of("dir = \"/a\"\nlayot = \"pem\"")[0].contains("did you mean `layout`?"));
     assert!(of("dir = \"/a\"\n[[watch]]\ndir = \"/a/\"")[0].contains("/a is watched already"));
 }
 

@@ -6,7 +6,7 @@ use super::load::{Nodes, ownership};
 use super::observe::{View, own_file};
 use super::{Error, Failure, Reconciler, Seen, Stored};
 use crate::haproxy::Session;
-use crate::model::{CertName, NodeName, Sha256, Slot};
+use crate::model::{CertName, NodeName, Slot};
 use crate::plan::{Contents, Step};
 use crate::store::{NodeLock, publish};
 
@@ -76,9 +76,7 @@ impl Reconciler<'_> {
                 let Some(directory) = &node.crt_dir else { continue };
                 let outcome = publish::check_directory(directory).and_then(|()| {
                     let file_name = format!("{name}.pem");
-                    if publish::published(&directory.join(&file_name))?
-                        .is_some_and(|bytes| Sha256::of(&bytes) == generation.published)
-                    {
+                    if self.is_published(name, generation, &directory.join(&file_name)) {
                         return Ok(false);
                     }
                     let bundle = self.store.bundle(name, generation.number)?;

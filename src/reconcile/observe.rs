@@ -13,7 +13,7 @@ use crate::config::Node;
 use crate::haproxy::{Error, Info, Loaded, Session, Status};
 use crate::model::{CertName, Identifier, Serial, Sha1, Sha256, Slot};
 use crate::plan::{self, Actual, Desired, Held, Plan, Want};
-use crate::store::{crt_list, publish};
+use crate::store::{Generation, Source, crt_list, publish};
 
 /// One node as it was seen, and what follows from that.
 #[derive(Debug, Clone)]
@@ -96,12 +96,7 @@ impl Reconciler<'_> {
             };
             let facts = generation.facts.clone();
             let publish = certificate.publish && place.file.is_some();
-            if let Some(file) = &place.file
-                && publish::published(file)
-                    .ok()
-                    .flatten()
-                    .is_some_and(|bytes| Sha256::of(&bytes) == generation.published)
-            {
+            if place.file.as_ref().is_some_and(|file| self.is_published(name, generation, file)) {
                 view.actual.published.insert(name.clone());
             }
             if place.attachment.as_ref().is_none_or(|to| stands_in_file(&to.list, &place.slot)) {
@@ -119,6 +114,25 @@ impl Reconciler<'_> {
             );
             view.places.insert(name.clone(), place);
         }
+    }
+
+    /// Whether a file is as it should be for `HAProxy`'s next start. In a directory where others write, whatever they wrote is
+    /// for `watch` to take or to refuse: only what we wrote ourselves, an earlier generation, is ours to replace.
+    pub(super) fn is_published(&self, name: &CertName, generation: &Generation, file: &Path) -> bool {
+        let found = publish::published(file).ok().flatten().map(|bytes| Sha256::of(&bytes));
+        if found == Some(generation.published) {
+            return true;
+        }
+        let is_ours = || {
+            let numbers = self.store.generations(name).unwrap_or_default();
+            numbers.into_iter().any(|number| {
+                let known = self.store.generation(name, number).ok();
+                known.is_some_and(|known| found == Some(known.published))
+            })
+        };
+        // One that is gone was taken from there, or was never there.
+        let is_wished = found.is_some() || generation.meta.source == Source::Watch;
+        is_wished && file.parent().is_some_and(|directory| self.config.is_watched(directory)) && !is_ours()
     }
 
     /// Tells a transaction that our own dead process left open from one of another program: ours was noted on disk before it

@@ -85,7 +85,11 @@ impl Inbox {
                 continue;
             };
             if due > Instant::now() {
-                sleep_until(due).await;
+                // What arrives may put it off, or bring it nearer.
+                tokio::select! {
+                    () = arrived => {}
+                    () = sleep_until(due) => {}
+                }
                 continue;
             }
             let mut gathered = self.lock();

@@ -88,7 +88,7 @@ pub(super) fn sources(layout: Layout, directory: &str, files: &BTreeSet<&str>) -
     if layout == Layout::Auto && files.contains(ACME_SH.0) {
         let plain = directory.strip_suffix("_ecc").unwrap_or(directory);
         let key = present(&format!("{plain}.{KEY}")).or_else(|| only_key(files));
-        let stem = key.as_deref().map_or(plain, |key| key.trim_end_matches(".key")).to_owned();
+        let stem = key.as_deref().map_or(plain, |key| key.rsplit_once('.').map_or(key, |(stem, _)| stem)).to_owned();
         claimed.extend([ACME_SH.0.to_owned(), ACME_SH.1.to_owned(), format!("{stem}.cer")]);
         claimed.extend(key.clone());
         found.push(Source { name: directory.parse(), certificate: ACME_SH.0.to_owned(), key });
@@ -118,7 +118,7 @@ fn is_version(file: &str) -> bool {
 }
 
 fn only_key(files: &BTreeSet<&str>) -> Option<String> {
-    let mut keys = files.iter().filter(|file| file.ends_with(".key"));
+    let mut keys = files.iter().filter(|file| file.rsplit_once('.').is_some_and(|(_, end)| end == KEY));
     keys.next().filter(|_| keys.next().is_none()).map(|key| (*key).to_owned())
 }
 

@@ -90,19 +90,21 @@ impl Listing {
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            let kind = entry.file_type()?;
-            if name.starts_with('.') || !(kind.is_dir() || kind.is_symlink() || layout::is_relevant(&name)) {
+            let found = entry.file_type()?;
+            let may_be_directory = !found.is_file();
+            if name.starts_with('.') || !(may_be_directory || layout::is_relevant(&name)) {
                 continue;
             }
             let path = entry.path();
-            let link = if kind.is_symlink() { fs::read_link(&path).ok() } else { None };
+            let is_link = may_be_directory && !found.is_dir();
+            let link = is_link.then(|| fs::read_link(&path).ok()).flatten();
             let kind = match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => Kind::Directory((found.dev(), found.ino())),
                 Ok(found) if found.is_file() => Kind::File(Stamp::of(&found)),
                 Ok(_) => Kind::Other,
                 Err(_) => Kind::Nothing,
             };
-            if matches!(kind, Kind::File(_) | Kind::Other | Kind::Nothing) && !layout::is_relevant(&name) {
+            if !matches!(kind, Kind::Directory(_)) && !layout::is_relevant(&name) {
                 continue;
             }
             let same = before.entries.get(&name).filter(|before| before.kind == kind && before.link == link);

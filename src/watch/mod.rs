@@ -24,9 +24,11 @@ mod layout;
 mod listing;
 mod problems;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod units;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -145,6 +147,8 @@ impl Watcher {
         let events = if use_events { Events::new(&inbox) } else { Events::none(&inbox) };
         let mut task = Task { scan: Scan::new(&parts.config, events), parts, problems, stop: stop.clone() };
         let mut look = Look::Everything;
+        // What is to be taken; what was found last comes first, so that a single change does not wait behind thousands.
+        let mut wishes: VecDeque<Wish> = VecDeque::new();
         let [mut poll_at, mut afresh_at, mut resync_at] = [Instant::now(); 3];
         loop {
             let began = Instant::now();
@@ -152,19 +156,24 @@ impl Watcher {
             if is_whole || look == Look::Poll {
                 poll_at = began + POLL;
             }
-            let wishes;
-            (task, wishes) = task.look(look).await;
+            let found;
+            (task, found) = task.look(look).await;
             if is_whole {
                 let took = began.elapsed();
                 afresh_at = began + took * SHORT_REST;
                 resync_at = began + RESYNC.max(took * REST);
             }
-            for some in wishes.chunks(AT_ONCE) {
-                let taken;
-                (task, taken) = task.take(some.to_vec()).await;
-                if stop.is_cancelled() {
-                    return;
+            if !found.is_empty() {
+                let names: BTreeSet<CertName> = found.iter().map(|wish| wish.name.clone()).collect();
+                wishes.retain(|wish| !names.contains(&wish.name));
+                for wish in found.into_iter().rev() {
+                    wishes.push_front(wish);
                 }
+            }
+            if !wishes.is_empty() {
+                let some = wishes.drain(..wishes.len().min(AT_ONCE)).collect();
+                let taken;
+                (task, taken) = task.take(some).await;
                 if !taken.is_empty() {
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -177,13 +186,16 @@ impl Watcher {
 
             let due = task.scan.next_due().map_or(resync_at, Instant::from_std);
             look = tokio::select! {
+                // First what comes seldom, so that a stream of events cannot put it off.
+                biased;
                 () = stop.cancelled() => return,
-                places = inbox.next() => places.into(),
-                () = sleep_until(due) => Look::Due,
-                () = sleep_until(poll_at) => Look::Poll,
                 () = sleep_until(resync_at) => Look::Everything,
+                () = sleep_until(poll_at) => Look::Poll,
+                places = inbox.next() => places.into(),
+                () = std::future::ready(()), if !wishes.is_empty() => Look::Due,
+                () = sleep_until(due) => Look::Due,
             };
-            if look == Look::Afresh {
+            if look == Look::Afresh && wishes.is_empty() {
                 tracing::debug!("events were lost; all watched directories are looked at");
                 tokio::select! {
                     () = stop.cancelled() => return,

@@ -111,8 +111,13 @@ impl Scan {
         let directories = due.iter().filter_map(|path| path.parent().map(Path::to_owned));
         let directories = directories.filter(|directory| !changes.looked.contains_key(directory)).collect();
         self.units.places(&directories, &mut changes);
-        if self.started && changes.looked.is_empty() && changes.dropped.is_empty() {
-            self.put_off(due);
+        // What is known of a file stays while its directory cannot be seen.
+        let (due, unseen) = due.into_iter().partition(|path| {
+            let directory = path.parent().and_then(|directory| changes.looked.get(directory));
+            matches!(directory, Some(None)) || self.is_removed(path)
+        });
+        self.put_off(unseen);
+        if self.started && due.is_empty() && changes.looked.is_empty() && changes.dropped.is_empty() {
             return Vec::new();
         }
 
@@ -126,10 +131,6 @@ impl Scan {
                 None => problems.mended(directory),
             }
         }
-        let (due, unseen) = due.into_iter().partition(|path| {
-            path.parent().is_some_and(|directory| matches!(changes.looked.get(directory), Some(None)))
-        });
-        self.put_off(unseen);
         let mut names = self.apply(&changes, due, &parts.store);
         if !std::mem::replace(&mut self.started, true) {
             names.extend(self.missed(&parts.store));
@@ -169,7 +170,11 @@ impl Scan {
         due
     }
 
-    /// Leaves files for later whose directory cannot be seen: what is known of them stays.
+    fn is_removed(&self, path: &Path) -> bool {
+        self.files.get(path).is_some_and(|file| matches!(file.found, Found::Broken(Error::Removed)))
+    }
+
+    /// Leaves files for later.
     fn put_off(&mut self, unseen: BTreeSet<PathBuf>) {
         let at = Instant::now() + TICK;
         for path in unseen {
@@ -195,6 +200,7 @@ impl Scan {
             };
             if was_taken_from(store, &name, path) {
                 file.is_due = false;
+                file.young_until = None;
                 file.found = Found::Broken(Error::Removed);
             } else {
                 self.remove(path);
@@ -353,9 +359,7 @@ impl Scan {
             })
         };
         for path in &paths {
-            let is_removed =
-                matches!(self.files.get(path).map(|file| &file.found), Some(Found::Broken(Error::Removed)));
-            if is_removed && elsewhere(&paths, path, &self.files) {
+            if self.is_removed(path) && elsewhere(&paths, path, &self.files) {
                 // It lies in another place now.
                 self.remove(path);
                 continue;
@@ -415,6 +419,8 @@ fn schedule(agenda: &mut BTreeSet<(Instant, PathBuf)>, path: &Path, file: &mut F
     if let Some(before) = file.again.take() {
         agenda.remove(&(before, path.to_owned()));
     }
+    // Never at once: whatever goes wrong, the loop must not run hot.
+    let at = at.map(|at| at.max(Instant::now() + AGAIN));
     file.again = at;
     agenda.extend(at.map(|at| (at, path.to_owned())));
 }

@@ -18,7 +18,7 @@ const POLL_REST: u32 = 100;
 /// The watched directories, and all that belong to them.
 pub(super) struct Units {
     roots: Vec<Watch>,
-    units: BTreeMap<PathBuf, Unit>,
+    known: BTreeMap<PathBuf, Unit>,
     /// From a directory to which links lead, to the directories in which the links are.
     followers: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     /// Those of which no event can be relied on.
@@ -49,8 +49,8 @@ pub(super) struct Changes {
 
 impl Units {
     pub(super) fn new(roots: Vec<Watch>, events: Events) -> Self {
-        let (units, followers, polled) = Default::default();
-        Self { roots, units, followers, polled, poll_at: Instant::now(), events }
+        let (known, followers, polled) = Default::default();
+        Self { roots, known, followers, polled, poll_at: Instant::now(), events }
     }
 
     /// Whether a path lies in one of the watched directories.
@@ -61,7 +61,7 @@ impl Units {
     /// Whether a file that was read may change unnoticed by its stamp.
     pub(super) fn is_young(&self, path: &Path, key: Option<&Path>) -> bool {
         let stamp = |path: &Path| {
-            let listing = &self.units.get(path.parent()?)?.listing;
+            let listing = &self.known.get(path.parent()?)?.listing;
             listing.stamp(path.file_name()?.to_str()?)
         };
         [Some(path), key].into_iter().flatten().filter_map(stamp).any(|stamp| stamp.is_young())
@@ -78,7 +78,7 @@ impl Units {
     pub(super) fn places(&mut self, places: &BTreeSet<PathBuf>, changes: &mut Changes) {
         let mut concerned = BTreeSet::new();
         for place in places {
-            if self.units.contains_key(place) || self.roots.iter().any(|root| root.dir == *place) {
+            if self.known.contains_key(place) || self.roots.iter().any(|root| root.dir == *place) {
                 concerned.insert(place.clone());
             }
             concerned.extend(self.followers.get(place).into_iter().flatten().cloned());
@@ -91,7 +91,7 @@ impl Units {
     /// Looks at roots that have become other directories, and, when it is time, at what gives no events.
     pub(super) fn poll(&mut self, changes: &mut Changes) {
         for root in self.roots.clone() {
-            let known = self.units.get(&root.dir).map(|unit| unit.listing.identity);
+            let known = self.known.get(&root.dir).map(|unit| unit.listing.identity);
             if known.is_none() || identity(&root.dir).ok() != known {
                 self.list(&root.dir, root.layout, 0, true, changes);
             }
@@ -111,7 +111,7 @@ impl Units {
     }
 
     fn again(&mut self, directory: &Path, changes: &mut Changes) {
-        if let Some(unit) = self.units.get(directory) {
+        if let Some(unit) = self.known.get(directory) {
             self.list(directory, unit.layout, unit.depth, false, changes);
         } else if let Some(root) = self.roots.iter().find(|root| root.dir == directory).cloned() {
             self.list(directory, root.layout, 0, true, changes);
@@ -120,7 +120,7 @@ impl Units {
 
     /// Lists a directory, and those below that are new to us; with `deep`, all below.
     fn list(&mut self, directory: &Path, layout: Layout, depth: usize, deep: bool, changes: &mut Changes) {
-        let mut before = self.units.remove(directory).map(|unit| unit.listing).unwrap_or_default();
+        let mut before = self.known.remove(directory).map(|unit| unit.listing).unwrap_or_default();
         // The events are asked for first: what happens in between is seen twice, not never.
         let mut has_events = true;
         let listing = identity(directory).and_then(|identity| {
@@ -143,7 +143,7 @@ impl Units {
         }
         compare(directory, layout, &before, &listing, changes);
 
-        let known: BTreeMap<String, Identity> =
+        let old: BTreeMap<String, Identity> =
             before.directories().map(|(name, identity)| (name.to_owned(), identity)).collect();
         let mut below = Vec::new();
         for (name, identity) in listing.directories().filter(|(name, _)| layout::descends(layout, depth + 1, name)) {
@@ -151,14 +151,14 @@ impl Units {
             if leads_back(&path, listing.entries.get(name).is_some_and(Entry::is_link)) {
                 continue;
             }
-            let is_new = known.get(name) != Some(&identity) || !self.units.contains_key(&path);
+            let is_new = old.get(name) != Some(&identity) || !self.known.contains_key(&path);
             below.push((path, is_new));
         }
         let is_left: BTreeSet<&str> = listing.directories().map(|(name, _)| name).collect();
         let vanished: Vec<PathBuf> =
-            known.keys().filter(|name| !is_left.contains(name.as_str())).map(|name| directory.join(name)).collect();
+            old.keys().filter(|name| !is_left.contains(name.as_str())).map(|name| directory.join(name)).collect();
         before.entries.clear();
-        self.units.insert(directory.to_owned(), Unit { layout, depth, listing });
+        self.known.insert(directory.to_owned(), Unit { layout, depth, listing });
         for directory in vanished {
             self.drop_below(&directory, changes);
         }
@@ -174,7 +174,7 @@ impl Units {
         let is_gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
         let depth = unit.depth;
         if unit.listing.identity != Identity::default() || depth > 0 {
-            self.units.insert(directory.to_owned(), unit);
+            self.known.insert(directory.to_owned(), unit);
         }
         if depth > 0 && is_gone {
             self.drop_below(directory, changes);
@@ -182,7 +182,7 @@ impl Units {
         }
         if depth > 0 {
             self.polled.insert(directory.to_owned());
-        } else if let Some(unit) = self.units.get_mut(directory) {
+        } else if let Some(unit) = self.known.get_mut(directory) {
             // Whatever comes next is another directory.
             unit.listing.identity = Identity::default();
         }
@@ -193,7 +193,7 @@ impl Units {
     /// Forgets a directory that is gone, and those below.
     fn drop_below(&mut self, directory: &Path, changes: &mut Changes) {
         let gone: Vec<PathBuf> = self
-            .units
+            .known
             .range(directory.to_owned()..)
             .map(|(path, _)| path)
             .take_while(|path| path.starts_with(directory))
@@ -201,7 +201,7 @@ impl Units {
             .cloned()
             .collect();
         for path in gone {
-            if let Some(unit) = self.units.remove(&path) {
+            if let Some(unit) = self.known.remove(&path) {
                 let nothing = Listing::default();
                 self.follow(&path, &unit.listing, &nothing, &mut true);
                 compare(&path, unit.layout, &unit.listing, &nothing, changes);
@@ -224,7 +224,7 @@ impl Units {
             followers.remove(directory);
             if followers.is_empty() {
                 self.followers.remove(hop);
-                if !self.units.contains_key(hop) {
+                if !self.known.contains_key(hop) {
                     self.events.forget(hop);
                 }
             }
