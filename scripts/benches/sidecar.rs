@@ -66,7 +66,8 @@ impl Bench {
         }
         let began = Instant::now();
         for (name, leaf) in self.names.iter().zip(&leaves) {
-            let served = poll(DEADLINE, || (serial(&self.haproxy, name).as_deref() == Some(leaf.serial())).then_some(()));
+            let served =
+                poll(DEADLINE, || (serial(&self.haproxy, name).as_deref() == Some(leaf.serial())).then_some(()));
             assert!(served.is_some(), "{name}\n{}", self.sidecar.log());
         }
         began.elapsed()
@@ -92,7 +93,11 @@ fn files() {
                 one[ROUNDS - 1]
             );
             if count > 1 {
-                println!("HAProxy {:4} {count:5} watched: {count:5} files  all {:7.1?}", version.name(), bench.replace(count));
+                println!(
+                    "HAProxy {:4} {count:5} watched: {count:5} files  all {:7.1?}",
+                    version.name(),
+                    bench.replace(count)
+                );
             }
         }
     }

@@ -72,7 +72,7 @@ impl Account {
 
     /// Orders one certificate for these names (section 7.4). The caller journals [`Order::url`] at once. `replaces` names the
     /// certificate that this one follows (RFC 9773, section 5); an authority that knows no renewal information is not told.
-    /// [`Error::AlreadyReplaced`] when that may not be named: order without.
+    /// [`Error::ReplacesRefused`] when that may not be named: order without.
     pub async fn new_order(
         &self,
         identifiers: &[Identifier],
@@ -81,8 +81,8 @@ impl Account {
     ) -> Result<Order, Error> {
         let identifiers: Vec<_> = identifiers.iter().map(to_library).collect();
         let mut order = NewOrder::new(&identifiers);
-        let replaced = replaces.filter(|_| self.signer.directory.fields.renewal_info.is_some());
-        if let Some((authority_key_identifier, serial)) = replaced.and_then(|id| id.split_once('.')) {
+        let named = replaces.filter(|_| self.signer.directory.fields.renewal_info.is_some());
+        if let Some((authority_key_identifier, serial)) = named.and_then(|id| id.split_once('.')) {
             order = order.replaces(CertificateIdentifier {
                 authority_key_identifier: authority_key_identifier.into(),
                 serial: serial.into(),
@@ -105,15 +105,19 @@ impl Account {
         let created = match created {
             Ok(created) => Order::new(created, self.thumbprint(), answer),
             // The library wants `replaces` repeated. The order is there nevertheless, and is not to be made twice.
-            Err(error @ Error::Incomplete { .. }) if replaced.is_some() => match answer.as_ref().and_then(location) {
+            Err(error @ Error::Incomplete { .. }) if named.is_some() => match answer.as_ref().and_then(location) {
                 Some(url) => self.resume(url).await?,
                 None => return Err(error),
             },
-            // Authorities do not agree on how to say that this certificate may not be named.
+            // Authorities do not agree on how to say that this certificate may not be named. Pebble 2.10 stumbles over serial
+            // numbers whose first bit is set; an authority that is down answers by other numbers than 500.
             Err(Error::Refused(problem))
-                if replaced.is_some() && ["malformed", "unauthorized"].contains(&problem.kind.as_str()) =>
+                if named.is_some() && ["malformed", "unauthorized"].contains(&problem.kind.as_str()) =>
             {
-                return Err(Error::AlreadyReplaced { detail: problem.to_string() });
+                return Err(Error::ReplacesRefused { detail: problem.to_string() });
+            }
+            Err(Error::Unavailable { status: 500, detail, retry_at: None, .. }) if named.is_some() => {
+                return Err(Error::ReplacesRefused { detail });
             }
             Err(error) => return Err(error),
         };

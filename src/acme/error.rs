@@ -147,9 +147,10 @@ pub enum Error {
         /// The names that it offers.
         offered: Vec<String>,
     },
-    /// The certificate that the order names was replaced before (RFC 9773, section 5): order without naming it.
-    #[error("the authority has replaced this certificate already: {detail}")]
-    AlreadyReplaced {
+    /// The authority does not take the order because of the certificate that it names as the one before (RFC 9773, section 5),
+    /// mostly because that was replaced already: order without naming it.
+    #[error("the authority refuses what the order is to replace: {detail}")]
+    ReplacesRefused {
         /// What it says.
         detail: String,
     },
@@ -216,7 +217,7 @@ impl Error {
     pub fn retry(&self) -> Retry {
         let at = |instant: &Option<Timestamp>| instant.map_or(Retry::Backoff, Retry::NotBefore);
         match self {
-            Self::OrderGone { .. } | Self::AlreadyReplaced { .. } => Retry::Now,
+            Self::OrderGone { .. } | Self::ReplacesRefused { .. } => Retry::Now,
             Self::Unavailable { retry_at, .. }
             | Self::RateLimited { retry_at, .. }
             | Self::OrderSlow { retry_at, .. } => at(retry_at),
@@ -332,7 +333,7 @@ impl Error {
             self,
             Self::Refused(_)
                 | Self::RateLimited { .. }
-                | Self::AlreadyReplaced { .. }
+                | Self::ReplacesRefused { .. }
                 | Self::Paused { .. }
                 | Self::UnknownProfile { .. }
                 | Self::AccountGone { .. }

@@ -276,8 +276,8 @@ fn checked(url: &Uri, answer: Response<Bytes>) -> Result<Response<Bytes>, Error>
         Some("accountDoesNotExist") => Err(Error::AccountGone { detail: said() }),
         Some("externalAccountRequired") => Err(Error::ExternalAccountRequired),
         // RFC 9773, section 5; some authorities say it by the status alone.
-        Some("alreadyReplaced") => Err(Error::AlreadyReplaced { detail: said() }),
-        Some(_) if status == StatusCode::CONFLICT => Err(Error::AlreadyReplaced { detail: said() }),
+        Some("alreadyReplaced") => Err(Error::ReplacesRefused { detail: said() }),
+        Some(_) if status == StatusCode::CONFLICT => Err(Error::ReplacesRefused { detail: said() }),
         _ => Err(problem.map_or_else(not_acme, |problem| Error::Refused(Box::new(problem)))),
     }
 }

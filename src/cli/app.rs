@@ -104,7 +104,10 @@ impl App {
             store: &self.store,
             clock: &self.clock,
             connect: &SystemConnect,
-            stop: CancellationToken::new(),
+            stop: match &self.stop {
+                Stop::Token(token) => token.clone(),
+                Stop::Signals => CancellationToken::new(),
+            },
         }
     }
 

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Flags, OrderFlags};
+use crate::daemon::Role;
 use crate::model::{Address, Authority, CertName, DirectoryUrl, Identifier, KeyType};
 
 /// Order TLS certificates by ACME and load them into the running HAProxy, without a reload.
@@ -248,23 +249,11 @@ pub struct Push {
 #[derive(Debug, Args)]
 pub struct Run {
     /// What to do: all; agent, which orders and talks to no HAProxy; or loader, which loads and talks to no authority
-    #[arg(long, value_name = "ROLE", default_value = "all", hide_possible_values = true)]
+    #[arg(long, value_name = "ROLE", default_value = "all")]
     pub role: Role,
     /// Flags for nodes.
     #[command(flatten)]
     pub nodes: Nodes,
-}
-
-/// What a sidecar does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Everything.
-    All,
-    /// Orders certificates and stores them; needs the network, and no socket of `HAProxy`.
-    Agent,
-    /// Loads what is stored into `HAProxy`; needs its socket, and no network.
-    Loader,
 }
 
 /// `status`

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::args::Role;
 use super::failure::Failure;
 use super::outcome::Outcome;
 use super::request::Request;
 use crate::config::{Config, Node};
 use crate::control::{Client, Error};
+use crate::daemon::Role;
 use crate::model::Sha256;
 
 /// What a daemon tells of itself to whoever connects.
@@ -92,10 +92,14 @@ pub(super) async fn ask(config: &Config, request: &Request) -> Result<Option<Out
         return Ok(None);
     }
     tracing::debug!(daemon, "the daemon does it");
-    match client.ask(request).await {
+    match client.ask::<Outcome>(request).await {
+        Ok(outcome) if outcome.failures.iter().any(Failure::is_stopping) => {
+            tracing::info!(daemon, "the daemon is stopping, and has begun nothing; working without it");
+            Ok(None)
+        }
         Ok(outcome) => Ok(Some(outcome)),
-        Err(error) if request.is_read_only() => {
-            tracing::info!(%error, "the daemon gave no answer; looking without it");
+        Err(error) if request.is_read_only() || matches!(error, Error::Unsent(_)) => {
+            tracing::info!(%error, "the daemon gave no answer; working without it");
             Ok(None)
         }
         Err(error) => Err(error.into()),

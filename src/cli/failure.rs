@@ -52,6 +52,8 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    const STOPPING: &'static str = "stopping";
+
     pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -89,9 +91,25 @@ impl Failure {
         }
     }
 
+    /// A daemon that is about to end does not begin anything.
+    pub(super) fn stopping() -> Self {
+        Self {
+            message: "the daemon is stopping".to_owned(),
+            causes: Vec::new(),
+            hint: Some("run the command again once it has ended".to_owned()),
+            kind: Self::STOPPING.into(),
+            is_list: false,
+            exit: Exit::Later,
+        }
+    }
+
     /// Something that may work when it is done again.
     pub(super) fn later(error: &(dyn std::error::Error + 'static), hint: &str, kind: &'static str) -> Self {
         Self::of(error, Some(hint.to_owned()), kind, Exit::Later)
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.kind == Self::STOPPING
     }
 
     fn of(error: &(dyn std::error::Error + 'static), hint: Option<String>, kind: &'static str, exit: Exit) -> Self {

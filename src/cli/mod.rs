@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod clerk;
 mod completions;
 mod config;
 mod daemon;
@@ -34,13 +35,14 @@ use tracing::level_filters::LevelFilter;
 
 use app::App;
 use args::Nodes;
-pub use args::{Cli, Color, Command, Global, Role};
+pub use args::{Cli, Color, Command, Global};
+pub use clerk::Clerk;
 pub use daemon::About;
 use failure::{Exit, Failure};
 use outcome::Note;
 pub use outcome::Outcome;
 use output::Output;
-pub use request::{Request, answer};
+pub use request::Request;
 
 use crate::config::Config;
 use crate::observe::Logs;

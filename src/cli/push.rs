@@ -160,10 +160,11 @@ async fn store(app: &App, certificate: &Certificate, bundle: &Bundle, to_remembe
 
 /// Reads a file, up to a little more than is allowed, so that the gate can say that it is too long.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let limit = u64::try_from(pem::MAX_INPUT + 1).unwrap_or(u64::MAX);
+    let limit = pem::MAX_INPUT + 1;
+    // It never grows, which would leave a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
     std::fs::File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .and_then(|file| file.take(limit as u64).read_to_end(&mut bytes))
         .map_err(|error| Failure::unreadable(path, error))?;
     Ok(bytes)
 }

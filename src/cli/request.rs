@@ -1,16 +1,13 @@
 //! The commands that a daemon can do as well as the program itself.
 
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
-use super::app::{App, Stop};
+use super::app::App;
 use super::args::{Issue, Renew, Rollback, Status};
 use super::failure::Failure;
-use super::outcome::{Note, Outcome};
+use super::outcome::Outcome;
 use super::{issue, list, plan, push, renew, rollback, status, sync};
-use crate::config::Config;
 use crate::reconcile::Report;
-use crate::store::Store;
 
 /// A command with all that it needs from whoever typed it. There may be a private key in it.
 #[derive(Serialize, Deserialize)]
@@ -39,6 +36,12 @@ impl Request {
         matches!(self, Self::Issue(_) | Self::Renew(_))
     }
 
+    /// Whether it is a change that takes moments, so that one can wait for the other. An order may take minutes, most of which pass
+    /// without touching anything.
+    pub(super) fn waits_its_turn(&self) -> bool {
+        matches!(self, Self::Push(_) | Self::Sync | Self::Rollback(_)) && !self.is_read_only()
+    }
+
     /// Whether nothing is changed by it, so that it may be done twice.
     pub(super) fn is_read_only(&self) -> bool {
         match self {
@@ -62,25 +65,4 @@ impl Request {
             Self::Rollback(args) => rollback::run(app, args).await,
         }
     }
-}
-
-/// Does what a client asks for, in a daemon.
-///
-/// `config` is what was loaded, without what the store remembers, which is looked up each time. `cached` is how things stood a
-/// moment ago, for `status`; without it everything is looked at. Once `stop` is cancelled, orders are given up.
-pub async fn answer(
-    request: Request,
-    config: &Config,
-    store: &Store,
-    stop: &CancellationToken,
-    cached: Option<&Report>,
-) -> Outcome {
-    let app = match App::new(config.clone(), store.clone(), Stop::Token(stop.clone())) {
-        Ok(app) => app,
-        Err(failure) => return failure.into(),
-    };
-    // The client has read the file itself, and told of what is odd in it.
-    let recalled = app.config.warnings.iter().skip(config.warnings.len());
-    let notes = recalled.map(|warning| Note::new("warning", warning)).collect();
-    request.run(app, cached).await.unwrap_or_else(Outcome::from).after(notes)
 }

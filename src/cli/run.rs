@@ -8,12 +8,11 @@ use super::app::{App, Stop};
 use super::args::Run;
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::request::{Request, answer};
-use super::{About, Global, Output, Role};
+use super::{About, Clerk, Global, Output, Request};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::control::Server;
-use crate::daemon::{self, Daemon, Desk, Loaded, Serving, Shell};
+use crate::daemon::{Context, Daemon, Loaded, Serving, Shell};
 use crate::haproxy::SystemConnect;
 use crate::store::Store;
 
@@ -50,15 +49,15 @@ impl Shell for CommandLine {
         }
     }
 
-    fn serve(&self, server: Server, desk: Desk, stop: CancellationToken) -> Serving {
-        let (store, role, about) = (self.store.clone(), self.args.role, desk.base.config.clone());
-        let orders_stop = stop.clone();
+    fn serve(&self, server: Server, context: Context, stop: CancellationToken) -> Serving {
+        let (role, about) = (self.args.role, context.base.config.clone());
+        let clerk = Arc::new(Clerk::new(self.store.clone(), stop.clone()));
         let handler = move |request: Request| {
-            let (store, desk, stop) = (store.clone(), desk.clone(), orders_stop.clone());
+            let (clerk, context) = (Arc::clone(&clerk), context.clone());
             async move {
-                let cached = desk.status.report();
-                let outcome = answer(request, &desk.base.config, &store, &stop, cached.as_ref()).await;
-                desk.stored();
+                let cached = context.status.report();
+                let outcome = clerk.answer(request, &context.base.config, cached.as_ref()).await;
+                context.stored();
                 outcome
             }
         };
@@ -67,16 +66,11 @@ impl Shell for CommandLine {
 }
 
 pub(super) async fn run(global: Global, args: Run) -> Result<Outcome, Failure> {
-    let role = match args.role {
-        Role::All => daemon::Role::All,
-        Role::Agent => daemon::Role::Agent,
-        Role::Loader => daemon::Role::Loader,
-    };
     let config = config(&global, &args)?;
     let store = Store::open(&config.state_dir)?;
     let loaded = loaded(config, &store)?;
     let daemon = Daemon {
-        role,
+        role: args.role,
         store: store.clone(),
         clock: Arc::new(SystemClock),
         connect: Arc::new(SystemConnect),

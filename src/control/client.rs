@@ -72,9 +72,10 @@ impl Client {
 
     /// Sends a request, and waits for the reply: for as long as the server says that it is at work.
     ///
-    /// After an error nobody knows how far the request was carried out.
+    /// After an error other than [`Error::Unsent`] nobody knows how far the request was carried out.
     pub async fn ask<R: DeserializeOwned>(mut self, request: &impl Serialize) -> Result<R, Error> {
-        let frame = Frame::new(Kind::Request, request, REQUEST_LIMIT)?;
+        let frame =
+            Frame::new(Kind::Request, request, REQUEST_LIMIT).map_err(|error| Error::Unsent(Box::new(error)))?;
         frame.send(&mut self.stream, MESSAGE_DEADLINE).await?;
         loop {
             let frame = receive(&mut self.stream, REPLY_LIMIT).await?;

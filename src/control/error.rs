@@ -44,6 +44,9 @@ pub enum Error {
     /// The other end says nothing, or takes nothing.
     #[error("nothing came through the control socket in time")]
     Silent,
+    /// The request did not begin its way: it is too long, or has a path that is no UTF-8.
+    #[error("the request cannot be sent to the daemon")]
+    Unsent(#[source] Box<Self>),
     /// A message that is longer than any may be.
     #[error("a message of {length} bytes is longer than the {limit} that are allowed")]
     TooLong {

@@ -42,8 +42,9 @@ const REQUEST_LIMIT: usize = 2 * (pem::MAX_INPUT + 1) / 3 * 4 + 64 * 1024;
 const REPLY_LIMIT: usize = 64 * 1024 * 1024;
 /// The most that a hello may have, in bytes: a thousand nodes, and more.
 const HELLO_LIMIT: usize = 1024 * 1024;
-/// How many clients are talked to at once; the others wait. Each may take as much memory as a request.
-const CONNECTIONS: usize = 64;
+/// How many clients are talked to at once; the others wait to be accepted. A burst of hooks that wait for their turn fits in, and the
+/// usual limit of 1024 open files is far. Each may take as much memory as a request, which few need.
+const CONNECTIONS: usize = 256;
 /// How long a client waits for the hello; a server that is slower is stuck, and the client better works by itself.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// How long it may take to send or receive one message: moments, on one machine.

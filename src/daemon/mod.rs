@@ -29,9 +29,11 @@ mod tokens;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,7 @@ use tasks::{Life, Tasks};
 use crate::clock::Clock;
 use crate::control::Server;
 use crate::haproxy::Connect;
+use crate::model::Invalid;
 use crate::observe::Notifier;
 use crate::store::Store;
 
@@ -55,7 +58,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_mins(2);
 const RENEWALS: &str = "renewals";
 
 /// What this process does of the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Everything.
     All,
@@ -72,6 +76,19 @@ impl Role {
 
     fn loads(self) -> bool {
         self != Self::Agent
+    }
+}
+
+impl FromStr for Role {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "all" => Ok(Self::All),
+            "agent" => Ok(Self::Agent),
+            "loader" => Ok(Self::Loader),
+            _ => Err(Invalid::new("role", text, "it is neither all, agent nor loader")),
+        }
     }
 }
 
@@ -95,7 +112,7 @@ pub trait Shell: Send + Sync {
     fn load(&self) -> Option<Loaded>;
 
     /// Does what clients of the control socket ask for, until `stop` is cancelled.
-    fn serve(&self, server: Server, desk: Desk, stop: CancellationToken) -> Serving;
+    fn serve(&self, server: Server, context: Context, stop: CancellationToken) -> Serving;
 }
 
 /// What [`Shell::serve`] returns.
@@ -103,7 +120,7 @@ pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is at hand to serve clients.
 #[derive(Clone)]
-pub struct Desk {
+pub struct Context {
     /// What is configured, without what is remembered.
     pub base: Loaded,
     /// How everything stood a moment ago.
@@ -111,7 +128,7 @@ pub struct Desk {
     stored: Arc<Notify>,
 }
 
-impl Desk {
+impl Context {
     /// Says that something was stored, so that it is looked at now.
     pub fn stored(&self) {
         self.stored.notify_one();
@@ -177,10 +194,10 @@ impl Daemon {
         let mut tasks = Tasks::default();
         let drain = CancellationToken::new();
         let status = self.start(&mut tasks, &parts, &first, &drain);
-        let desk = Desk { base: base.clone(), status: status.clone(), stored: Arc::clone(&parts.stored) };
+        let context = Context { base: base.clone(), status: status.clone(), stored: Arc::clone(&parts.stored) };
         if self.role.loads() {
             let (store, shell) = (self.store.clone(), Arc::clone(&self.shell));
-            tasks.spawn("control", |life| control(store, shell, desk, life));
+            tasks.spawn("control", |life| control(store, shell, context, life));
         }
         tracing::info!(
             role = ?self.role, nodes = first.config.nodes.len(), certificates = first.config.certificates.len(), "running"
@@ -225,9 +242,9 @@ impl Daemon {
 }
 
 /// Serves the control socket, once no other process does.
-async fn control(store: Store, shell: Arc<dyn Shell>, desk: Desk, life: Life) {
+async fn control(store: Store, shell: Arc<dyn Shell>, context: Context, life: Life) {
     match life.during(Server::bind(&store, &life.stop)).await {
-        Ok(Some(server)) => life.during(shell.serve(server, desk, life.stop.clone())).await,
+        Ok(Some(server)) => life.during(shell.serve(server, context, life.stop.clone())).await,
         Ok(None) => {}
         // Certificates are what matters; the socket is a convenience.
         Err(error) => {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use super::tasks::Life;
+use crate::reconcile::Problem;
 use crate::renew::Renewer;
 
 /// The longest sleep between two looks at the wall clock.
@@ -25,6 +26,10 @@ pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) 
             let certificates: Vec<_> = loaded.config.certificates.values().collect();
             let Some(round) = life.until_stopped(renewer.round(certificates, false)).await else { return };
             due = Some(round.wake_at);
+            for (name, error) in &round.failures {
+                let problem = Problem::of(Some(name), None, error).message;
+                tracing::warn!(certificate = %name, hint = error.hint(), "the certificate could not be ordered: {problem}");
+            }
             if !round.ordered.is_empty() {
                 parts.stored.notify_one();
             }

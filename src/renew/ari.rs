@@ -37,7 +37,7 @@ impl Renewer<'_> {
             }
             let asked = offers.renewal_info(http, id).await;
             let now = self.listen(directory, http)?;
-            let failure = asked.as_ref().err().filter(|error| error.is_of_authority()).is_some();
+            let failure = asked.as_ref().is_err_and(acme::Error::is_of_authority);
             // Another process that is at work on it asks as well.
             let lock = self.store.try_lock_certificate(name)?;
             let is_current =

@@ -1,17 +1,19 @@
 //! How we stand with an authority: what time it says it is, whether it can be asked, and how much.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::order::connect;
 use super::{Error, Renewer};
 use crate::acme::{Directory, Http};
 use crate::config::Issuer;
-use crate::model::DirectoryUrl;
-use crate::schedule::{Again, CLOCK_TOLERANCE, Event, Kind, LONGEST_PAUSE, Limit, Purpose, Retry};
+use crate::model::{CertName, DirectoryUrl, Identifier};
+use crate::schedule::{Again, CLOCK_TOLERANCE, Event, Kind, LONGEST_PAUSE, Purpose, Retry, Spent};
 use crate::store::{Standing, Trouble};
 
-/// Failures of an authority that lie further back than this are another story: longer than any pause between two attempts.
-const SAME_OUTAGE: jiff::SignedDuration = jiff::SignedDuration::from_hours(2 * LONGEST_PAUSE.as_hours());
+/// Failures that lie further back than this are another story: longer than any pause between two attempts.
+pub(super) const SAME_OUTAGE: SignedDuration = SignedDuration::from_hours(2 * LONGEST_PAUSE.as_hours());
 
 impl Renewer<'_> {
     /// Looks at the clock, and how we stand with an authority.
@@ -58,7 +60,13 @@ impl Renewer<'_> {
         // It may have told the time even so.
         self.listen(directory, &http)?;
         match asked {
-            Ok(found) => Ok((http, found)),
+            Ok(found) => {
+                let is_over = |trouble: &Trouble| self.clock.now().duration_since(trouble.at) > SAME_OUTAGE;
+                if standing.trouble.as_ref().is_some_and(is_over) {
+                    self.praise(directory)?;
+                }
+                Ok((http, found))
+            }
             Err(error) => {
                 self.blame(directory, &error, standing)?;
                 Err(error)
@@ -99,10 +107,10 @@ impl Renewer<'_> {
             standing.events.add(event.clone());
             Ok(event)
         })?;
-        outcome.map(Some).map_err(|spent: crate::schedule::Spent| Error::Spent {
+        outcome.map(Some).map_err(|spent: Spent| Error::Spent {
             name: name.clone(),
             issuer: issuer.name.clone(),
-            limit: Limit::to_string(&spent.limit),
+            limit: spent.limit.to_string(),
             until: spent.until,
         })
     }
@@ -111,10 +119,10 @@ impl Renewer<'_> {
 /// An order that is to be counted.
 #[derive(Clone, Copy)]
 pub(super) struct Spending<'a> {
-    pub(super) name: &'a crate::model::CertName,
+    pub(super) name: &'a CertName,
     pub(super) issuer: &'a Issuer,
     pub(super) directory: &'a DirectoryUrl,
-    pub(super) names: &'a std::collections::BTreeSet<crate::model::Identifier>,
+    pub(super) names: &'a BTreeSet<Identifier>,
     pub(super) purpose: Purpose,
 }
 

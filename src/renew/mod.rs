@@ -142,7 +142,8 @@ impl Renewer<'_> {
                 // A person who asks may use the reserve.
                 purpose: if manner == Manner::Scheduled { outlook.purpose() } else { Purpose::Emergency },
             };
-            return match attempt.renew(&order.solver, why).await {
+            // On the heap, for it is large, and there may be several at once.
+            return match Box::pin(attempt.renew(&order.solver, why)).await {
                 Ok(number) => Ok(Obtained::Ordered(number)),
                 Err(error) => {
                     attempt.note(&error);

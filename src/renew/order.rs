@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::answer::Answers;
-use super::authority::{Spending, trouble};
+use super::authority::{SAME_OUTAGE, Spending, trouble};
 use super::outlook::Outlook;
 use super::{Error, Renewer, Why};
 use crate::acme::{self, Account, ChallengeKind, Deadlines, Http, Status};
@@ -18,6 +20,9 @@ use crate::store::{CertLock, Entry, Journal, Meta, Source, Standing};
 const VALIDATION_DEADLINE: Duration = Duration::from_mins(2);
 /// How long it may take to issue.
 const ISSUE_DEADLINE: Duration = Duration::from_mins(2);
+
+/// So many failed attempts name what they replace; those that follow do not.
+const FAILURES_WITH_REPLACES: u32 = 2;
 
 /// What is ordered, where, and under which lock.
 pub(super) struct Attempt<'a> {
@@ -69,7 +74,8 @@ impl Attempt<'_> {
             let now = renewer.store.standing(directory.as_str())?.offset.now(renewer.clock.now());
             let number = renewer.store.current(lock.name())?.map(|generation| generation.number);
             let mut renewal = renewer.store.renewal(lock.name(), number)?;
-            let before = renewal.trouble.map_or(0, |trouble| trouble.failures);
+            let before = renewal.trouble.filter(|trouble| now.duration_since(trouble.at) < SAME_OUTAGE);
+            let before = before.map_or(0, |trouble| trouble.failures);
             // To have been told to wait is no attempt.
             let failures = if matches!(error, Error::Spent { .. }) { before } else { before.saturating_add(1) };
             renewal.trouble = Some(trouble(error, failures, now));
@@ -169,7 +175,7 @@ impl Attempt<'_> {
             account.new_order(&self.certificate.domains, self.issuer.profile.as_deref(), replaces).await
         };
         let mut created = new_order(replaces).await;
-        if let (Err(acme::Error::AlreadyReplaced { .. }), Some(_)) = (&created, replaces) {
+        if let (Err(acme::Error::ReplacesRefused { .. }), Some(_)) = (&created, replaces) {
             // It may be our own order, which a crash cut short.
             tracing::info!(certificate = %self.certificate.name, "ordering without naming what is replaced");
             if event.is_none() {
@@ -211,8 +217,12 @@ impl Attempt<'_> {
         spent
     }
 
-    /// The certificate that this one follows (RFC 9773, section 5): they share a name.
+    /// The certificate that this one follows (RFC 9773, section 5): they share a name. It is no more than a courtesy, and not
+    /// worth a certificate: what failed with it is tried without.
     fn replaces(&self) -> Option<&str> {
+        if self.outlook.renewal.trouble.as_ref().is_some_and(|trouble| trouble.failures >= FAILURES_WITH_REPLACES) {
+            return None;
+        }
         let (facts, _) = self.outlook.current.as_ref()?;
         let shares_a_name = self.certificate.domains.iter().any(|domain| facts.names.contains(domain));
         self.outlook.renewal_id(self.issuer).filter(|_| shares_a_name)
@@ -272,10 +282,12 @@ impl Attempt<'_> {
 
     /// What was issued passes the gate like anything else. Its age does not count: what was just ordered is the newest.
     fn admit(&self, chain: &str, key: &PrivateKey) -> Result<Bundle, Error> {
+        // By the machine's own clock, even one that is only minutes slow, a fresh certificate may not be valid yet.
+        let told = self.http.authority_time();
+        let now = self.renewer.listen(self.directory, self.http)?.max(told.unwrap_or(Timestamp::MIN));
         let gate = Gate {
             name: &self.certificate.name,
-            // By the machine's own clock, a fresh certificate may not be valid yet.
-            now: self.renewer.listen(self.directory, self.http)?,
+            now,
             trust: self.renewer.trust,
             required: &self.names(),
             rivals: &[],

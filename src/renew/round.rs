@@ -48,6 +48,14 @@ pub(super) struct Looked<'c> {
     pub(super) outlook: Outlook,
 }
 
+/// What was seen of a group.
+struct Seen<'c> {
+    standing: Standing,
+    all: Vec<Looked<'c>>,
+    /// The authority's time.
+    now: Timestamp,
+}
+
 impl Renewer<'_> {
     /// Looks at certificates, and orders those that are due. One that fails holds up no other; what failed is not tried again
     /// before its time, and neither is an authority that is down. With `force` all are ordered, whatever failed before.
@@ -79,58 +87,67 @@ impl Renewer<'_> {
     /// A round of one authority.
     async fn round_of(&self, group: &Group<'_>, manner: Manner) -> Round {
         let mut round = self.empty_round();
-        if let Err(error) = self.try_round(group, manner, &mut round).await {
-            // Something on disk, which concerns no certificate in particular.
-            let first = group.members.first().map(|(certificate, _)| certificate.name.clone());
-            round.failures.extend(first.map(|name| (name, error)));
-        }
         let soon = self.clock.now() + SOON;
-        // What is wrong with the disk was told.
-        let next = self.next(group, soon).unwrap_or(soon);
-        round.wake_at = round.wake_at.min(next);
+        let next = match self.try_round(group, manner, &mut round).await {
+            Ok(Some(seen)) => Ok(next(group, &seen)),
+            Ok(None) => self.see(group, &mut round).map(|seen| next(group, &seen)),
+            Err(error) => Err(error),
+        };
+        match next {
+            Ok(next) => round.wake_at = round.wake_at.min(next.max(soon)),
+            Err(error) => {
+                // Something on disk, which concerns no certificate in particular.
+                let first = group.members.first().map(|(certificate, _)| certificate.name.clone());
+                round.failures.extend(first.map(|name| (name, error)));
+                round.wake_at = soon;
+            }
+        }
         round
     }
 
-    async fn try_round<'c>(&self, group: &Group<'c>, manner: Manner, round: &mut Round) -> Result<(), Error> {
+    /// Does what there is to do; returns what was seen when that was nothing.
+    async fn try_round<'c>(
+        &self,
+        group: &Group<'c>,
+        manner: Manner,
+        round: &mut Round,
+    ) -> Result<Option<Seen<'c>>, Error> {
         let Group { issuer, directory, .. } = group;
-        let standing = self.look(directory)?;
-        let all = self.looks(group, &standing, round);
-        let due = due(&all, manner);
-        let questions = questions(&all, issuer);
-        let is_free = |looked: &&Looked<'_>| manner == Manner::Forced || looked.outlook.hold(&standing).is_none();
-        let now = standing.offset.now(self.clock.now());
+        let seen = self.see(group, round)?;
+        let Seen { standing, all, now } = &seen;
+        let due = due(all, manner);
+        let questions = questions(all, issuer);
+        let is_free = |looked: &&Looked<'_>| manner == Manner::Forced || looked.outlook.hold(standing).is_none();
         let in_emergency = all.iter().any(|looked| looked.outlook.is_emergency());
-        let is_left_alone = standing.trouble.as_ref().is_some_and(|trouble| trouble.until(in_emergency) > now);
+        let is_left_alone = standing.trouble.as_ref().is_some_and(|trouble| trouble.until(in_emergency) > *now);
         let is_wanted = due.iter().any(is_free) || !questions.is_empty() || standing.offset.is_doubtful();
         if !is_wanted || (is_left_alone && manner != Manner::Forced) {
-            round.hold(&due, &standing);
-            return Ok(());
+            round.hold(&due, standing);
+            return Ok(Some(seen));
         }
 
         let asked = async {
-            let (http, offers) = self.contact(issuer, directory, &standing).await?;
-            self.ask_about(&questions, issuer, directory, (&http, &offers), &standing).await?;
+            let (http, offers) = self.contact(issuer, directory, standing).await?;
+            self.ask_about(&questions, issuer, directory, (&http, &offers), standing).await?;
             Ok(http)
         };
         let http = match asked.await {
             Ok(http) => http,
             Err(error) => {
                 let standing = self.look(directory)?;
-                match due.split_first() {
-                    // It meets all of them, and is told once.
-                    Some((first, rest)) => {
-                        round.hold(rest, &standing);
-                        round.failures.push((first.certificate.name.clone(), error));
-                    }
-                    None => tracing::warn!(%error, "an authority could not be asked when to renew"),
+                // It meets all of them, and is told once.
+                if let Some((first, rest)) = due.split_first() {
+                    round.hold(rest, &standing);
+                    round.failures.push((first.certificate.name.clone(), error));
+                } else {
+                    tracing::warn!(%error, "an authority could not be asked when to renew");
                 }
-                return Ok(());
+                return Ok(None);
             }
         };
 
         // The authority may have changed what time it is, and what is due.
-        let standing = self.look(directory)?;
-        let all = self.looks(group, &standing, round);
+        let Seen { standing, all, .. } = self.see(group, round)?;
         let is_free = |looked: &&Looked<'_>| manner == Manner::Forced || looked.outlook.hold(&standing).is_none();
         let (mut free, held): (Vec<_>, Vec<_>) = self::due(&all, manner).into_iter().partition(is_free);
         round.hold(&held, &standing);
@@ -155,7 +172,7 @@ impl Renewer<'_> {
                 round.add(&certificate.name, outcome);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether the authority as a whole has failed since the round began: then nothing more is asked of it, forced or not.
@@ -170,7 +187,8 @@ impl Renewer<'_> {
     }
 
     /// How the members of a group stand. What cannot be read is a failure of its own.
-    fn looks<'c>(&self, group: &Group<'c>, standing: &Standing, round: &mut Round) -> Vec<Looked<'c>> {
+    fn see<'c>(&self, group: &Group<'c>, round: &mut Round) -> Result<Seen<'c>, Error> {
+        let standing = self.look(group.directory)?;
         let now = standing.offset.now(self.clock.now());
         let mut all = Vec::new();
         for (certificate, order) in &group.members {
@@ -179,26 +197,7 @@ impl Renewer<'_> {
                 Err(error) => round.fail(&certificate.name, error),
             }
         }
-        all
-    }
-
-    /// When there is something to do again, by the machine's clock. `soon` is for what could be done at once, and was not.
-    fn next(&self, group: &Group<'_>, soon: Timestamp) -> Result<Timestamp, Error> {
-        let standing = self.store.standing(group.directory.as_str())?;
-        let now = standing.offset.now(self.clock.now());
-        let mut next = Timestamp::MAX;
-        for (certificate, order) in &group.members {
-            let outlook = self.outlook(certificate, order, now)?;
-            let (free_at, asked_at) = (outlook.free_at(&standing), outlook.ask_at(group.issuer));
-            let at = match outlook.due {
-                Due::NotBefore(at) => Some(at),
-                Due::Now(_) => free_at,
-            };
-            let asked_at =
-                asked_at.map(|at| standing.trouble.as_ref().map_or(at, |trouble| at.max(trouble.until(false))));
-            next = [at, asked_at].into_iter().flatten().fold(next, Timestamp::min);
-        }
-        Ok(standing.offset.wall(next).max(soon))
+        Ok(Seen { standing, all, now })
     }
 
     fn empty_round(&self) -> Round {
@@ -230,6 +229,22 @@ impl Round {
             }
         }
     }
+}
+
+/// When there is something to do again, by the machine's clock.
+fn next(group: &Group<'_>, seen: &Seen<'_>) -> Timestamp {
+    let Seen { standing, all, .. } = seen;
+    let mut next = Timestamp::MAX;
+    for Looked { outlook, .. } in all {
+        let ordered_at = match outlook.due {
+            Due::NotBefore(at) => Some(at),
+            Due::Now(_) => outlook.free_at(standing),
+        };
+        let left_alone = standing.trouble.as_ref().map_or(Timestamp::MIN, |trouble| trouble.until(false));
+        let asked_at = outlook.ask_at(group.issuer).map(|at| at.max(left_alone));
+        next = [ordered_at, asked_at].into_iter().flatten().fold(next, Timestamp::min);
+    }
+    standing.offset.wall(next)
 }
 
 /// Those that have to be ordered.

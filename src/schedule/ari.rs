@@ -16,6 +16,9 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
 /// lie in the past would otherwise be asked for a certificate every minute.
 const UNEXPLAINED_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
+/// And those that it explains, at most once in this time: enough for an authority that calls for renewals in haste twice a day.
+const EXPLAINED_EVERY: SignedDuration = SignedDuration::from_hours(6);
+
 /// The time in which an authority suggests to renew (RFC 9773, section 4.2); it ends after it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
@@ -46,9 +49,9 @@ pub struct Ari {
     pub chosen: Timestamp,
     /// Where the authority explains its window.
     pub explanation: Option<String>,
-    /// Not before this instant, for want of an explanation.
+    /// When the authority's word last led to a renewal of the certificate.
     #[serde(default)]
-    not_before: Option<Timestamp>,
+    last: Option<Timestamp>,
 }
 
 impl Ari {
@@ -60,25 +63,23 @@ impl Ari {
             Some(before) if before.window == window => Self { explanation, ..before.clone() },
             _ => {
                 let chosen = later(window.start, share(window.end.duration_since(window.start), random));
-                Self { window, chosen, explanation, not_before: None }
+                Self { window, chosen, explanation, last: None }
             }
         }
     }
 
-    /// Keeps a certificate from being renewed time and again for windows that nobody explains: `last` is when the authority's
-    /// window last led to a renewal of it.
+    /// Keeps a certificate from being renewed time and again for windows that lie in the past: `last` is when the authority's
+    /// word last led to a renewal of it.
     #[must_use]
     pub fn after_renewal(self, last: Option<Timestamp>) -> Self {
-        Self { not_before: last.map(|last| later(last, UNEXPLAINED_EVERY)), ..self }
+        Self { last, ..self }
     }
 
     /// When the certificate is to be renewed.
     #[must_use]
     pub fn due(&self) -> Timestamp {
-        match self.not_before {
-            Some(not_before) if self.explanation.is_none() => self.chosen.max(not_before),
-            _ => self.chosen,
-        }
+        let pause = if self.explanation.is_some() { EXPLAINED_EVERY } else { UNEXPLAINED_EVERY };
+        self.last.map_or(self.chosen, |last| self.chosen.max(later(last, pause)))
     }
 }
 
@@ -129,13 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn a_window_without_explanation_renews_once_a_day_at_most() {
+    fn windows_in_the_past_renew_once_a_day_at_most_and_those_with_an_explanation_every_six_hours() {
         let past = window("2026-01-01T00:00:00Z", "2026-01-01T03:00:00Z");
         let last = at("2026-01-05T12:00:00Z");
         let unexplained = Ari::choose(None, past, None, 0).after_renewal(Some(last));
         assert_eq!(unexplained.due(), at("2026-01-06T12:00:00Z"));
         let explained = Ari::choose(Some(&unexplained), past, Some("https://ca.test/why".to_owned()), 0);
-        assert_eq!(explained.due(), at("2026-01-01T00:00:00Z"));
+        assert_eq!(explained.due(), at("2026-01-05T18:00:00Z"));
         assert_eq!(Ari::choose(None, past, None, 0).after_renewal(None).due(), at("2026-01-01T00:00:00Z"));
     }
 

@@ -105,7 +105,7 @@ impl Units {
                 self.again(&unit, changes);
             }
         }
-        // Less than a second goes unnoticed: whoever asks does so once a second.
+        // A short rest goes unnoticed: whoever asks does so seldom enough.
         let rest = began.elapsed() * POLL_REST;
         self.poll_at = if rest > Duration::from_secs(1) { Instant::now() + rest } else { began };
     }

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 
 use crate::support::haproxy::Builder;
-use crate::support::hotcert::Running;
 use crate::support::{Haproxy, Hotcert, Leaf, Outcome, Pki, Sidecar, sidecar};
 
 /// The servers and the user.
@@ -35,15 +34,7 @@ impl House {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
-        self.hotcert.run(self.with_flags(arguments))
-    }
-
-    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
-        self.hotcert.spawn(self.with_flags(arguments))
-    }
-
-    fn with_flags(&self, arguments: &[&str]) -> Vec<OsString> {
-        arguments.iter().map(OsString::from).chain(self.flags()).collect()
+        self.hotcert.run(arguments.iter().map(OsString::from).chain(self.flags()))
     }
 
     pub(crate) fn sidecar(&self) -> Sidecar {

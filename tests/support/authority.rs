@@ -2,7 +2,7 @@
 //!
 //! It validates nothing. Real HTTPS, simulated time: its clock stands still until a test moves it, and each answer tells it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,6 @@ pub struct Asked {
 }
 
 /// The authority; stopped on drop.
-#[derive(Debug)]
 pub struct ScriptedAuthority {
     addr: SocketAddr,
     scratch: Scratch,
@@ -58,7 +57,6 @@ pub struct ScriptedAuthority {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
 struct Shared {
     /// It signs what is issued, and its own end point.
     pki: Pki,
@@ -67,7 +65,6 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
 struct State {
     /// The authority's time; `None` for the machine's.
     now: Option<Timestamp>,
@@ -77,6 +74,7 @@ struct State {
     orders: Vec<Order>,
     windows: Option<Window>,
     replaced: BTreeSet<String>,
+    all_replaced: bool,
 }
 
 #[derive(Debug)]
@@ -86,8 +84,8 @@ struct Order {
     chain: Option<String>,
 }
 
-/// From a certificate's identifier to the answer about it.
-type Window = fn(Timestamp) -> Value;
+/// From the present time to the answer about every certificate.
+type Window = Box<dyn Fn(Timestamp) -> Value + Send>;
 
 impl ScriptedAuthority {
     /// Starts one whose time stands still, and whose certificates are valid for so long.
@@ -116,6 +114,7 @@ impl ScriptedAuthority {
             orders: Vec::new(),
             windows: None,
             replaced: BTreeSet::new(),
+            all_replaced: false,
         };
         let shared = Arc::new(Shared {
             pki,
@@ -167,8 +166,13 @@ impl ScriptedAuthority {
     }
 
     /// Offers renewal information; `window` makes the answer from the present time.
-    pub fn offer_renewal_info(&self, window: Window) {
-        self.state(|state| state.windows = Some(window));
+    pub fn offer_renewal_info(&self, window: impl Fn(Timestamp) -> Value + Send + 'static) {
+        self.state(|state| state.windows = Some(Box::new(window)));
+    }
+
+    /// Takes every certificate for one that was replaced before.
+    pub fn consider_all_replaced(&self) {
+        self.state(|state| state.all_replaced = true);
     }
 
     /// Everything that was asked.
@@ -282,7 +286,7 @@ impl State {
             "/account/1" => json(200, String::new(), &json!({ "status": "valid" })),
             "/order" => {
                 let replaces = payload["replaces"].as_str().map(str::to_owned);
-                if replaces.as_ref().is_some_and(|id| !self.replaced.insert(id.clone())) {
+                if replaces.as_ref().is_some_and(|id| self.all_replaced || !self.replaced.insert(id.clone())) {
                     let body = json!({ "type": "urn:ietf:params:acme:error:alreadyReplaced", "detail": "it was" });
                     return ("409 X\r\nContent-Type: application/problem+json\r\n".to_owned(), body.to_string());
                 }
@@ -303,7 +307,7 @@ impl State {
                 let chain = self.orders[number()].chain.clone().unwrap_or_default();
                 ("200 X\r\nContent-Type: application/pem-certificate-chain\r\n".to_owned(), chain)
             }
-            _ if path.starts_with("/ari/") => match self.windows {
+            _ if path.starts_with("/ari/") => match &self.windows {
                 Some(window) => json(200, String::new(), &window(self.now())),
                 None => ("404 X\r\n".to_owned(), String::new()),
             },
@@ -331,7 +335,7 @@ impl State {
     /// A certificate for a request, from now on.
     fn issue(&self, csr: &[u8], pki: &Pki) -> String {
         let (_, csr) = X509CertificationRequest::from_der(csr).expect("the request can be read");
-        let names: BTreeMap<String, ()> = csr
+        let names: BTreeSet<String> = csr
             .requested_extensions()
             .into_iter()
             .flatten()
@@ -341,11 +345,11 @@ impl State {
             })
             .flatten()
             .filter_map(|name| match name {
-                x509_parser::extensions::GeneralName::DNSName(name) => Some(((*name).to_owned(), ())),
+                x509_parser::extensions::GeneralName::DNSName(name) => Some((*name).to_owned()),
                 _ => None,
             })
             .collect();
-        let names: Vec<&str> = names.keys().map(String::as_str).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let key = PublicKey(csr.certification_request_info.subject_pki.subject_public_key.data.to_vec());
         pki.leaf(names[0]).names(&names).not_before(self.now()).not_after(self.now() + self.lifetime).issue_for(&key)
     }

@@ -126,6 +126,16 @@ impl Connection {
         self.stream.write_all(request.as_bytes())?;
         read_response(&mut self.stream)
     }
+
+    /// Posts a document.
+    pub fn post(&mut self, path: &str, body: &str) -> io::Result<Response> {
+        let (host, length) = (&self.host, body.len());
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: hotcert-tests\r\nContent-Length: {length}\r\n\r\n"
+        );
+        self.stream.write_all((head + body).as_bytes())?;
+        read_response(&mut self.stream)
+    }
 }
 
 /// One handshake, on a connection of its own.
@@ -138,6 +148,11 @@ pub fn https_get(addr: SocketAddr, sni: &str, path: &str) -> io::Result<(Served,
     let mut connection = Connection::open(addr, sni, Options::default())?;
     let response = connection.get(path)?;
     Ok((connection.served, response))
+}
+
+/// One `POST` over TLS, on a connection of its own.
+pub fn https_post(addr: SocketAddr, sni: &str, path: &str, body: &str) -> io::Result<Response> {
+    Connection::open(addr, sni, Options::default())?.post(path, body)
 }
 
 fn config(options: Options) -> io::Result<ClientConfig> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client;
@@ -262,6 +263,20 @@ impl Pebble {
         let (_, response) = client::https_get(self.management.addr(), "localhost", path)
             .unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log()));
         response
+    }
+
+    /// Makes it suggest to renew a certificate in this window; 2.10 only.
+    pub fn set_renewal_window(&self, certificate: &str, start: Timestamp, end: Timestamp) {
+        let window = json!({ "suggestedWindow": { "start": start, "end": end } });
+        let body = json!({ "certificate": certificate, "ariResponse": window.to_string() }).to_string();
+        let answer = client::https_post(self.management.addr(), "localhost", "/set-renewal-info/", &body)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// How many orders named what they replace (RFC 9773).
+    pub fn replacements(&self) -> usize {
+        self.log().matches(" is a replacement of ").count()
     }
 
     /// Its DNS server.

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use super::authority::ScriptedAuthority;
 use super::net::Port;
 use super::{Scratch, Webroot};
 
@@ -156,5 +157,74 @@ impl Simulation {
             at(next, None);
         }
         panic!("more than {MOST} rounds");
+    }
+}
+
+/// An authority of our own, certificates of it, and one time for both: the machine's clock may be wrong by `skew`.
+pub struct Shortlived {
+    pub authority: ScriptedAuthority,
+    pub simulation: Simulation,
+    pub begin: Timestamp,
+    skew: Mutex<SignedDuration>,
+}
+
+impl Shortlived {
+    /// Let's Encrypt's `shortlived`.
+    pub const LIFETIME: SignedDuration = SignedDuration::from_hours(160);
+
+    /// So many certificates, none of which exists yet.
+    pub fn prepared(count: usize) -> Self {
+        let begin = Timestamp::from_second(Timestamp::now().as_second()).expect("it is the present");
+        let authority = ScriptedAuthority::start(Some(begin), Self::LIFETIME);
+        let (directory, root) = (authority.directory(), authority.root_pem());
+        let simulation = Simulation::new(count, begin, &directory, &authority.root_ca(), &root, &Port::reserve());
+        Self { authority, simulation, begin, skew: Mutex::default() }
+    }
+
+    /// So many certificates that were just issued.
+    pub async fn issued(count: usize) -> Self {
+        let all = Self::prepared(count);
+        all.simulation.issue_all().await;
+        all.authority.forget();
+        all
+    }
+
+    /// The authority's time.
+    pub fn now(&self) -> Timestamp {
+        self.simulation.clock.now() - *self.skew.lock().expect("nobody panics with it")
+    }
+
+    /// Makes the machine's clock wrong from now on.
+    pub fn skew(&self, skew: SignedDuration) {
+        let now = self.now();
+        *self.skew.lock().expect("nobody panics with it") = skew;
+        self.simulation.clock.set(now + skew);
+    }
+
+    /// Time passes while nobody looks, as when the machine is suspended.
+    pub fn sleep(&self, span: SignedDuration) {
+        let now = self.now() + span;
+        self.simulation.clock.set(self.simulation.clock.now() + span);
+        self.authority.set_time(now);
+    }
+
+    /// Rounds until so many hours after the beginning; nothing may ever be expired.
+    pub async fn run_until(&self, hours: i64) {
+        let skew = *self.skew.lock().expect("nobody panics with it");
+        let end = self.begin + SignedDuration::from_hours(hours) + skew;
+        self.simulation
+            .run(end, |wall, _| {
+                let now = wall - skew;
+                self.authority.set_time(now);
+                for (name, end) in self.simulation.ends() {
+                    assert!(end > now, "{name} expired");
+                }
+            })
+            .await;
+    }
+
+    /// How many orders were asked for.
+    pub fn orders(&self) -> usize {
+        self.authority.asked().iter().filter(|asked| asked.path == "/order").count()
     }
 }

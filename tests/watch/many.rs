@@ -59,21 +59,27 @@ fn what_does_it_cost_to_watch_1_000_certificates() {
             std::os::unix::fs::symlink(format!("../../archive/{number}/{file}1.pem"), link).unwrap();
         }
     }
+    let without = resident();
     place.start();
     place.expect("999", &leaf);
+    let taken = resident();
     // Nothing is young any more, and the first whole look is over.
     std::thread::sleep(Duration::from_secs(10));
     place.start();
     std::thread::sleep(Duration::from_secs(10));
     let before = processor_ticks();
-    let minutes = 3;
-    std::thread::sleep(Duration::from_mins(minutes));
+    let minutes: u32 = std::env::var("MINUTES").map_or(3, |minutes| minutes.parse().unwrap());
+    std::thread::sleep(Duration::from_mins(minutes.into()));
     // Ticks of a hundred in each second: so many percent.
-    let used =
-        f64::from(u32::try_from(processor_ticks() - before).unwrap()) / f64::from(u32::try_from(minutes).unwrap() * 60);
-    let resident = std::fs::read_to_string("/proc/self/status").unwrap();
-    let resident = resident.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    eprintln!("{used:.3} % of a core, {resident}");
+    let used = f64::from(u32::try_from(processor_ticks() - before).unwrap()) / f64::from(minutes * 60);
+    eprintln!("{used:.3} % of a core; kB before {without}, when all were taken {taken}, in the end {}", resident());
+}
+
+/// Memory of this process that is not that of files, in kB (`proc_pid_status(5)`, `RssAnon`).
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// Hundredths of a second of processors that this process has used (`proc_pid_stat(5)`, `utime` and `stime`).

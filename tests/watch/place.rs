@@ -135,7 +135,7 @@ impl Place {
     }
 
     pub(crate) fn stored(&self, name: &str) -> Option<String> {
-        self.store.facts(&name.parse().unwrap()).ok().flatten().map(|(_, facts, _)| facts.sha256.to_string())
+        self.store.current(&name.parse().unwrap()).ok().flatten().map(|generation| generation.facts.sha256.to_string())
     }
 
     /// Waits until this is what should be served.
