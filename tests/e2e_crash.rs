@@ -75,7 +75,7 @@ fn an_issue_by_a_webroot_leaves_no_file_behind_wherever_it_is_killed() {
 #[test]
 fn a_renewal_that_is_killed_anywhere_is_finished_by_the_next_one_and_no_client_notices() {
     drive(&Drill {
-        stage: || Stage::with_webroot(HaproxyVersion::V2_6, PebbleVersion::V2_4),
+        stage: || Stage::with_webroot(HaproxyVersion::V2_6, PebbleVersion::V2_10),
         prepare: |stage, name| {
             stage.site.hotcert.run(stage.issue(&[name])).expect_code(0);
         },

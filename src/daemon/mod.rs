@@ -163,7 +163,7 @@ struct Parts {
 /// Why the tasks are stopped.
 enum End {
     Stop,
-    Reload(Loaded),
+    Reload(Box<Loaded>),
 }
 
 impl Daemon {
@@ -174,7 +174,7 @@ impl Daemon {
         loop {
             match self.run_with(base, &mut signals, notifier).await? {
                 End::Stop => return Ok(()),
-                End::Reload(new) => base = new,
+                End::Reload(new) => base = *new,
             }
         }
     }
@@ -210,9 +210,10 @@ impl Daemon {
             return if tasks.stop(signals, 2).await > 0 { Ok(End::Stop) } else { end };
         }
         notifier.stopping();
-        match &end {
-            Err(error) => tracing::error!(%error, "stopping"),
-            Ok(_) => tracing::info!("stopping"),
+        if let Err(error) = &end {
+            tracing::error!(%error, "stopping");
+        } else {
+            tracing::info!("stopping");
         }
         tasks.stop(signals, 1).await;
         end
@@ -286,7 +287,7 @@ impl Supervisor<'_> {
                     (Signal::Reload, orders) => {
                         if let Some(new) = self.reload() {
                             if !orders {
-                                return Ok(End::Reload(new));
+                                return Ok(End::Reload(Box::new(new)));
                             }
                             // An order that is under way is finished first.
                             drain.cancel();
@@ -296,13 +297,13 @@ impl Supervisor<'_> {
                 },
                 task = tasks.ended() => {
                     return match pending.take() {
-                        Some((new, _)) if task == RENEWALS => Ok(End::Reload(new)),
+                        Some((new, _)) if task == RENEWALS => Ok(End::Reload(Box::new(new))),
                         _ => Err(Error::TaskEnded { task }),
                     };
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     let (new, _) = pending.take().expect("its deadline has come");
-                    return Ok(End::Reload(new));
+                    return Ok(End::Reload(Box::new(new)));
                 }
                 () = parts.stored.notified() => {}
                 _ = period.tick() => {}
@@ -335,7 +336,7 @@ impl Supervisor<'_> {
         self.seen = stamp;
         let new = self.base.recalling(&parts.store);
         if new.config.nodes != self.sender.borrow().config.nodes {
-            return Some(End::Reload(self.base.clone()));
+            return Some(End::Reload(Box::new(self.base.clone())));
         }
         tracing::debug!("something was stored");
         self.sender.send_replace(Arc::new(new));

@@ -35,7 +35,9 @@ impl Renewer<'_> {
             if !std::mem::take(&mut is_first) && offers.has_renewal_info() {
                 tokio::time::sleep(PAUSE).await;
             }
-            let asked = offers.renewal_info(http, id).await;
+            // After a rollback the authority knows the current one as replaced, of which it is not to be asked.
+            let is_newest = self.store.generations(name)?.last().copied() == outlook.number;
+            let asked = if is_newest { offers.renewal_info(http, id).await } else { Ok(None) };
             let now = self.listen(directory, http)?;
             let failure = asked.as_ref().is_err_and(acme::Error::is_of_authority);
             // Another process that is at work on it asks as well.

@@ -101,6 +101,7 @@ impl Renewer<'_> {
             return Err(Error::InternalIssuer { issuer: first.name.clone() });
         };
         let lock = self.lock(name).await?;
+        let is_round = http.is_some();
         let mut http = http.cloned();
         loop {
             // Looked at under the lock: another process may just have ordered it, or met a failure.
@@ -146,7 +147,8 @@ impl Renewer<'_> {
             return match Box::pin(attempt.renew(&order.solver, why)).await {
                 Ok(number) => Ok(Obtained::Ordered(number)),
                 Err(error) => {
-                    attempt.note(&error);
+                    // Of what somebody tried once, and is neither configured nor remembered, nothing is left.
+                    attempt.note(&error, is_round || outlook.current.is_some());
                     Err(error)
                 }
             };

@@ -64,22 +64,14 @@ impl Attempt<'_> {
         Ok(number)
     }
 
-    /// Notes a failure, so that it is not repeated at once. What cannot be noted is only told: there is an error already.
-    pub(super) fn note(&self, error: &Error) {
+    /// Notes a failure, so that it is not repeated at once; that of the certificate itself only if it is one that is kept. What cannot be noted is only told: there is an error already.
+    pub(super) fn note(&self, error: &Error, is_kept: bool) {
         let noted = || {
             let Self { renewer, lock, directory, .. } = *self;
             if error.is_of_authority() {
                 renewer.blame(directory, error, self.standing)?;
             }
             let now = renewer.store.standing(directory.as_str())?.offset.now(renewer.clock.now());
-            let number = renewer.store.current(lock.name())?.map(|generation| generation.number);
-            let mut renewal = renewer.store.renewal(lock.name(), number)?;
-            let before = renewal.trouble.filter(|trouble| now.duration_since(trouble.at) < SAME_OUTAGE);
-            let before = before.map_or(0, |trouble| trouble.failures);
-            // To have been told to wait is no attempt.
-            let failures = if matches!(error, Error::Spent { .. }) { before } else { before.saturating_add(1) };
-            renewal.trouble = Some(trouble(error, failures, now));
-            renewer.store.save_renewal(lock, &renewal)?;
             if let Error::Acme { source, .. } = error
                 && let acme::Error::AuthorizationFailed { failures } = source.as_ref()
                 && self.issuer.is_limited()
@@ -91,6 +83,17 @@ impl Attempt<'_> {
                     }
                 })?;
             }
+            if !is_kept {
+                return Ok(());
+            }
+            let number = renewer.store.current(lock.name())?.map(|generation| generation.number);
+            let mut renewal = renewer.store.renewal(lock.name(), number)?;
+            let before = renewal.trouble.filter(|trouble| now.duration_since(trouble.at) < SAME_OUTAGE);
+            let before = before.map_or(0, |trouble| trouble.failures);
+            // To have been told to wait is no attempt.
+            let failures = if matches!(error, Error::Spent { .. }) { before } else { before.saturating_add(1) };
+            renewal.trouble = Some(trouble(error, failures, now));
+            renewer.store.save_renewal(lock, &renewal)?;
             Ok::<_, Error>(())
         };
         if let Err(error) = noted() {

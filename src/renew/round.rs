@@ -261,3 +261,24 @@ fn questions<'a, 'c>(all: &'a [Looked<'c>], issuer: &Issuer) -> Vec<&'a Looked<'
     questions.truncate(LOOKUPS);
     questions
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Trust;
+    use crate::clock::{Clock, SystemClock};
+    use crate::store::Store;
+
+    fn is_send<T: Send>(future: T) -> T {
+        future
+    }
+
+    #[tokio::test]
+    async fn a_round_can_be_a_task_and_has_nothing_to_do_without_certificates() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("state")).unwrap();
+        let renewer = Renewer { store: &store, clock: &SystemClock, trust: &Trust::default() };
+        let round = is_send(renewer.round(&[], false)).await;
+        assert!(round.ordered.is_empty() && round.failures.is_empty() && round.wake_at > SystemClock.now());
+    }
+}

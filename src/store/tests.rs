@@ -1,6 +1,7 @@
 mod certs;
 mod crash;
 mod publish;
+mod renewal;
 mod small;
 
 use std::path::Path;

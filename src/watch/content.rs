@@ -28,7 +28,7 @@ pub(super) enum Found {
     /// A certificate with its key.
     Certificate(Identity),
     /// It should be one, and is not.
-    Broken(Error),
+    Broken(Box<Error>),
 }
 
 /// By what contents are told from others.
@@ -90,7 +90,7 @@ impl Contents {
         if is_foreign && !expected {
             return Found::Nothing;
         }
-        Found::Broken(Refusal { name: name.clone(), check }.into())
+        Found::Broken(Box::new(Refusal { name: name.clone(), check }.into()))
     }
 }
 

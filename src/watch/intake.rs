@@ -19,6 +19,8 @@ pub(super) struct Wish {
     pub(super) key: Option<PathBuf>,
     /// The digest of the contents that are meant.
     pub(super) contents: Sha256,
+    /// The fingerprint of its leaf.
+    pub(super) leaf: Sha256,
 }
 
 /// The certificates of which nothing is stored: they are measured against what nodes serve.
@@ -34,8 +36,17 @@ pub(super) fn strangers(parts: &Parts, wishes: &[Wish]) -> Vec<Certificate> {
 
 /// Takes a certificate; `true` when it has another generation now.
 pub(super) fn take(parts: &Parts, wish: &Wish, served: &BTreeMap<CertName, Vec<Rival>>) -> Result<bool, Error> {
-    let Wish { name, certificate: path, key, contents: digest } = wish;
+    let Wish { name, certificate: path, key, contents: digest, leaf } = wish;
     let failed = |source| Error::Store { name: name.clone(), source };
+    let certificate = known(parts, name).map_err(failed)?;
+    if certificate.order.is_some() {
+        // Seen before the lock is asked for, which an order holds for minutes. A copy of what we ordered is nothing new.
+        if parts.store.holds(name, *leaf).map_err(failed)? {
+            return Ok(false);
+        }
+        let origin = if configured(parts, name).is_some() { "[[certificate]]" } else { "`hotcert issue`" };
+        return Err(Error::Ordered { name: name.clone(), origin });
+    }
     let lock = parts.store.try_lock_certificate(name).map_err(failed)?;
     let lock = lock.ok_or_else(|| Error::Busy { name: name.clone() })?;
     let contents = Contents::read(path, key.as_deref())?;
@@ -53,18 +64,9 @@ pub(super) fn take(parts: &Parts, wish: &Wish, served: &BTreeMap<CertName, Vec<R
     let gate = Gate { name, now, trust: &parts.trust, required: &required, rivals: &rivals, force: false };
     let admitted = gate.admit(&contents.inputs())?;
     let bundle = admitted.bundle;
-    let (leaf, chain_length) = (bundle.facts().sha256, bundle.chain().len());
+    let (leaf, chain_length) = (*leaf, bundle.chain().len());
     let taken = Taken { file: path.clone(), contents: *digest, leaf, chain_length };
 
-    let certificate = known(parts, name).map_err(failed)?;
-    if certificate.order.is_some() {
-        // A copy of what we ordered is nothing new.
-        if parts.store.holds(name, taken.leaf).map_err(failed)? {
-            return Ok(false);
-        }
-        let origin = if configured(parts, name).is_some() { "[[certificate]]" } else { "`hotcert issue`" };
-        return Err(Error::Ordered { name: name.clone(), origin });
-    }
     for notice in &admitted.notices {
         tracing::debug!(cert = %name, file = %path.display(), %notice, "the contents of a watched file were repaired");
     }

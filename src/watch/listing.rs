@@ -1,7 +1,8 @@
 //! What a directory holds, by `stat` alone: enough to see whether a file may have changed since it was read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,14 +16,12 @@ pub(super) const TICK: Duration = Duration::from_secs(2);
 /// Symbolic links that are followed before giving up, as the kernel does (`path_resolution(7)`).
 const MOST_HOPS: usize = 40;
 
-/// What changes when a file does.
+/// What changes when a file does: which file it is, its size and its times. Ten thousand of these stay in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    digest: u64,
+    /// Seconds since 1970 at which it was changed last, by the clock of its file system.
+    changed: i64,
 }
 
 /// One entry of a directory.
@@ -30,9 +29,9 @@ pub(super) struct Stamp {
 pub(super) struct Entry {
     pub(super) kind: Kind,
     /// Where it leads, when it is a symbolic link, as it is written there.
-    link: Option<PathBuf>,
+    link: Option<Box<Path>>,
     /// The directories in which a change of it would show, besides the one it is in.
-    pub(super) hops: BTreeSet<PathBuf>,
+    pub(super) hops: Box<[PathBuf]>,
 }
 
 /// What is behind an entry.
@@ -53,24 +52,22 @@ pub(super) type Identity = (u64, u64);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Listing {
     pub(super) identity: Identity,
-    pub(super) entries: BTreeMap<String, Entry>,
+    /// By name, in order.
+    entries: Box<[(Box<str>, Entry)]>,
 }
 
 impl Stamp {
     pub(super) fn of(found: &Metadata) -> Self {
-        Self {
-            device: found.dev(),
-            inode: found.ino(),
-            size: found.size(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
+        let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+        let mut hasher = DefaultHasher::new();
+        (found.dev(), found.ino(), found.size(), times).hash(&mut hasher);
+        Self { digest: hasher.finish(), changed: found.ctime() }
     }
 
     /// Whether the contents may change without the stamp.
     pub(super) fn is_young(&self) -> bool {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let changed = Duration::from_secs(u64::try_from(self.changed.0).unwrap_or_default());
+        let changed = Duration::from_secs(u64::try_from(self.changed).unwrap_or_default());
         // Also when it lies in the future: a clock was set, or another machine's clock is ahead.
         now < changed + TICK + Duration::from_secs(1)
     }
@@ -86,7 +83,7 @@ impl Listing {
     /// Reads a directory. What was seen before saves following links again.
     pub(super) fn read(directory: &Path, before: &Self) -> io::Result<Self> {
         let identity = identity(directory)?;
-        let mut entries = BTreeMap::new();
+        let mut entries = Vec::new();
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
@@ -97,7 +94,7 @@ impl Listing {
             }
             let path = entry.path();
             let is_link = may_be_directory && !found.is_dir();
-            let link = is_link.then(|| fs::read_link(&path).ok()).flatten();
+            let link = is_link.then(|| fs::read_link(&path).ok().map(PathBuf::into_boxed_path)).flatten();
             let kind = match fs::metadata(&path) {
                 Ok(found) if found.is_dir() => Kind::Directory((found.dev(), found.ino())),
                 Ok(found) if found.is_file() => Kind::File(Stamp::of(&found)),
@@ -107,31 +104,32 @@ impl Listing {
             if !matches!(kind, Kind::Directory(_)) && !layout::is_relevant(&name) {
                 continue;
             }
-            let same = before.entries.get(&name).filter(|before| before.kind == kind && before.link == link);
+            let same = before.entry(&name).filter(|before| before.kind == kind && before.link == link);
             let entry = match (same, &link) {
                 (Some(same), _) if kind != Kind::Nothing => same.clone(),
                 (_, Some(_)) => Entry { kind, hops: hops(directory, &path), link },
-                _ => Entry { kind, link, hops: BTreeSet::new() },
+                _ => Entry { kind, link, hops: Box::default() },
             };
-            entries.insert(name, entry);
+            entries.push((name.into_boxed_str(), entry));
         }
-        Ok(Self { identity, entries })
+        entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Self { identity, entries: entries.into_boxed_slice() })
     }
 
     /// Whether an event may be missing when it changes: a link leads to what is not there, so there was nothing to watch.
     pub(super) fn is_uncertain(&self) -> bool {
-        self.entries.values().any(|entry| entry.kind == Kind::Nothing)
+        self.entries.iter().any(|(_, entry)| entry.kind == Kind::Nothing)
     }
 
     /// The names of the regular files.
     pub(super) fn files(&self) -> BTreeSet<&str> {
         let is_file = |entry: &Entry| matches!(entry.kind, Kind::File(_));
-        self.entries.iter().filter(|(_, entry)| is_file(entry)).map(|(name, _)| name.as_str()).collect()
+        self.entries.iter().filter(|(_, entry)| is_file(entry)).map(|(name, _)| &**name).collect()
     }
 
     /// What would show that a file has changed.
     pub(super) fn stamp(&self, name: &str) -> Option<Stamp> {
-        match self.entries.get(name)?.kind {
+        match self.entry(name)?.kind {
             Kind::File(stamp) => Some(stamp),
             _ => None,
         }
@@ -140,9 +138,19 @@ impl Listing {
     /// The directories below it.
     pub(super) fn directories(&self) -> impl Iterator<Item = (&str, Identity)> {
         self.entries.iter().filter_map(|(name, entry)| match entry.kind {
-            Kind::Directory(identity) => Some((name.as_str(), identity)),
+            Kind::Directory(identity) => Some((&**name, identity)),
             _ => None,
         })
+    }
+
+    /// The directories to which its links lead.
+    pub(super) fn hops(&self) -> BTreeSet<PathBuf> {
+        self.entries.iter().flat_map(|(_, entry)| entry.hops.iter().cloned()).collect()
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        let at = self.entries.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
+        Some(&self.entries[at].1)
     }
 }
 
@@ -156,7 +164,7 @@ pub(super) fn identity(directory: &Path) -> io::Result<Identity> {
 }
 
 /// The directories through which a link leads.
-fn hops(directory: &Path, link: &Path) -> BTreeSet<PathBuf> {
+fn hops(directory: &Path, link: &Path) -> Box<[PathBuf]> {
     let mut found = BTreeSet::new();
     let mut at = link.to_owned();
     for _ in 0..MOST_HOPS {
@@ -168,5 +176,5 @@ fn hops(directory: &Path, link: &Path) -> BTreeSet<PathBuf> {
         }
     }
     found.remove(directory);
-    found
+    found.into_iter().collect()
 }

@@ -1,14 +1,14 @@
 //! Certificates that other programs write, brought into the store.
 //!
-//! Owns the look at the watched directories: which certificates lie there ([`layout`]), whether their files have changed
-//! ([`listing`], [`scan`]), whether what changed may be taken ([`intake`]), and what is wrong with the rest ([`Problem`]).
-//! The same rule as in the rest of the house: events only wake the loop ([`events`]), and each look starts from what the
+//! Owns the look at the watched directories: which certificates lie there (`layout`), whether their files have changed
+//! (`listing`, `scan`), whether what changed may be taken (`intake`), and what is wrong with the rest ([`Problem`]).
+//! The same rule as in the rest of the house: events only wake the loop (`events`), and each look starts from what the
 //! directories hold now, so a lost event delays, and never misleads.
 //!
 //! # Invariants
 //!
 //! - What is stored passed the gate, so a broken or half-written file never displaces a good generation.
-//! - A file is a wish only when its contents differ from what was last taken ([`store::Taken`]), so that a rollback lasts.
+//! - A file is a wish only when its contents differ from what was last taken ([`crate::store::Taken`]), so that a rollback lasts.
 //! - A file that goes away, or a directory that cannot be read, changes nothing that is served.
 //!
 //! # Concurrency
@@ -67,7 +67,7 @@ const SHORT_REST: u32 = 10;
 /// while the rest is still being stored.
 const AT_ONCE: usize = 256;
 /// Threads that store certificates: each waits for the disk most of the time, and disks sync for several at once.
-const THREADS: usize = 8;
+const THREADS: usize = 4;
 /// Below this, starting threads costs more than they save.
 const FEW: usize = 4;
 

@@ -1,5 +1,7 @@
 //! What is known of every watched certificate file, and which of them are to be taken.
 
+mod verdict;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,15 +17,10 @@ use super::{Parts, in_parallel};
 use crate::config::Config;
 use crate::model::{CertName, Invalid};
 use crate::store::{Store, Taken};
+use verdict::schedule;
 
 /// How long something that may be a moment between two writes is not called a problem.
 const GRACE: Duration = Duration::from_secs(2);
-/// When a file that was being written, or a certificate that was locked, is tried again.
-const AGAIN: Duration = Duration::from_millis(100);
-/// When a failed write to the store is tried again: a disk is seldom full for less.
-const STORE_AGAIN: Duration = Duration::from_secs(5);
-/// When a problem is looked at again although its file did not change: time passes, others push, directories get other modes.
-const RECHECK: Duration = Duration::from_mins(1);
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +50,7 @@ impl From<Places> for Look {
 pub(super) struct Scan {
     units: Units,
     files: BTreeMap<PathBuf, File>,
-    by_name: BTreeMap<CertName, BTreeSet<PathBuf>>,
+    by_name: BTreeSet<(CertName, PathBuf)>,
     /// When files are looked at again.
     agenda: BTreeSet<(Instant, PathBuf)>,
     /// Directories of certificates that we publish.
@@ -71,12 +68,18 @@ struct File {
     is_due: bool,
     found: Found,
     /// What was wrong when it was to be taken.
-    refused: Option<Error>,
+    refused: Option<Box<Error>>,
     /// Since when something is wrong.
     wrong_since: Option<Instant>,
     /// Until when the same stamp does not prove the same contents.
     young_until: Option<Instant>,
     again: Option<Instant>,
+}
+
+impl File {
+    fn is_removed(&self) -> bool {
+        matches!(&self.found, Found::Broken(error) if matches!(**error, Error::Removed))
+    }
 }
 
 impl Scan {
@@ -150,7 +153,7 @@ impl Scan {
     /// Notes how it went with what was to be taken.
     pub(super) fn settle(&mut self, wish: &Wish, outcome: Result<(), Error>, parts: &Parts, problems: &mut Problems) {
         if let Some(file) = self.files.get_mut(&wish.certificate) {
-            file.refused = outcome.err();
+            file.refused = outcome.err().map(Box::new);
         }
         self.tell(&wish.name, parts, problems);
     }
@@ -171,7 +174,7 @@ impl Scan {
     }
 
     fn is_removed(&self, path: &Path) -> bool {
-        self.files.get(path).is_some_and(|file| matches!(file.found, Found::Broken(Error::Removed)))
+        self.files.get(path).is_some_and(File::is_removed)
     }
 
     /// Leaves files for later.
@@ -201,7 +204,7 @@ impl Scan {
             if was_taken_from(store, &name, path) {
                 file.is_due = false;
                 file.young_until = None;
-                file.found = Found::Broken(Error::Removed);
+                file.found = Found::Broken(Box::new(Error::Removed));
             } else {
                 self.remove(path);
             }
@@ -212,7 +215,7 @@ impl Scan {
         for (path, file) in &mut self.files {
             if file.young_until.is_some()
                 && path.parent().is_some_and(|directory| matches!(changes.looked.get(directory), Some(None)))
-                && !matches!(file.found, Found::Broken(Error::Removed))
+                && !file.is_removed()
             {
                 file.is_due = true;
                 if file.young_until.is_some_and(|until| until <= now) {
@@ -223,7 +226,7 @@ impl Scan {
         for path in due {
             let Some(file) = self.files.get_mut(&path) else { continue };
             let Ok(name) = file.name.clone() else { continue };
-            if matches!(file.found, Found::Broken(Error::Removed)) {
+            if file.is_removed() {
                 file.is_due = false;
                 // Somebody may have deleted the certificate, or put it elsewhere.
                 if !was_taken_from(store, &name, &path) {
@@ -240,11 +243,11 @@ impl Scan {
         let mut names = BTreeSet::new();
         for name in store.names().unwrap_or_default() {
             let Ok(Some(Taken { file, .. })) = store.taken(&name) else { continue };
-            if self.units.covers(&file) && !self.files.contains_key(&file) && !self.by_name.contains_key(&name) {
+            if self.units.covers(&file) && !self.files.contains_key(&file) && self.paths(&name).is_empty() {
                 self.insert(&file, Ok(name.clone()), None);
                 if let Some(known) = self.files.get_mut(&file) {
                     known.is_due = false;
-                    known.found = Found::Broken(Error::Removed);
+                    known.found = Found::Broken(Box::new(Error::Removed));
                 }
                 names.insert(name);
             }
@@ -254,7 +257,7 @@ impl Scan {
 
     fn insert(&mut self, path: &Path, name: Result<CertName, Invalid>, key: Option<PathBuf>) {
         if let Ok(name) = &name {
-            self.by_name.entry(name.clone()).or_default().insert(path.to_owned());
+            self.by_name.insert((name.clone(), path.to_owned()));
         }
         let young_until = self.units.is_young(path, key.as_deref()).then(|| Instant::now() + TICK);
         let file = self.files.entry(path.to_owned()).or_insert(File {
@@ -276,13 +279,15 @@ impl Scan {
     fn remove(&mut self, path: &Path) {
         let Some(file) = self.files.remove(path) else { return };
         self.forgotten.push(path.to_owned());
-        let Ok(name) = file.name else { return };
-        if let Some(paths) = self.by_name.get_mut(&name) {
-            paths.remove(path);
-            if paths.is_empty() {
-                self.by_name.remove(&name);
-            }
+        if let Ok(name) = file.name {
+            self.by_name.remove(&(name, path.to_owned()));
         }
+    }
+
+    /// The files of a certificate.
+    fn paths(&self, name: &CertName) -> BTreeSet<PathBuf> {
+        let range = self.by_name.range((name.clone(), PathBuf::new())..);
+        range.take_while(|(other, _)| other == name).map(|(_, path)| path.clone()).collect()
     }
 
     /// Reads what is due; returns the names that are concerned.
@@ -292,7 +297,7 @@ impl Scan {
             let taken = file.name.as_ref().ok().and_then(|name| parts.store.taken(name).ok().flatten());
             match Contents::read(path, file.key.as_deref()) {
                 Ok(contents) => identify(&contents, path, file, taken.as_ref()),
-                Err(error) => Found::Broken(error),
+                Err(error) => Found::Broken(Box::new(error)),
             }
         });
         let mut names = BTreeSet::new();
@@ -310,119 +315,6 @@ impl Scan {
         }
         names
     }
-
-    /// Which file of a certificate is to be taken, if one is.
-    fn decide(&mut self, name: &CertName, store: &Store) -> Option<Wish> {
-        let paths = self.by_name.get(name)?.clone();
-        let mut candidates: Vec<(PathBuf, Identity)> = Vec::new();
-        for path in paths {
-            let is_published = path.parent().is_some_and(|directory| self.published.contains(directory));
-            let Some(file) = self.files.get_mut(&path) else { continue };
-            let Found::Certificate(identity) = file.found else { continue };
-            if matches!(file.refused, Some(Error::Conflict { .. })) {
-                file.refused = None;
-            }
-            // What we wrote ourselves is no wish of anybody.
-            if is_published && store.holds(name, identity.leaf).unwrap_or_default() {
-                file.refused = None;
-                continue;
-            }
-            candidates.push((path, identity));
-        }
-        if let Some((other, _)) = candidates.iter().find(|(_, identity)| identity.leaf != candidates[0].1.leaf) {
-            for (path, _) in &candidates {
-                let Some(file) = self.files.get_mut(path) else { continue };
-                let other = if path == other { &candidates[0].0 } else { other };
-                file.refused = Some(Error::Conflict { name: name.clone(), other: other.clone() });
-            }
-            return None;
-        }
-        // One certificate in several files: the fullest.
-        let (path, identity) = candidates
-            .into_iter()
-            .min_by(|(a, one), (b, other)| other.chain_length.cmp(&one.chain_length).then_with(|| a.cmp(b)))?;
-        let file = self.files.get_mut(&path)?;
-        let was_taken = store.taken(name).ok().flatten().is_some_and(|taken| taken.contents == identity.contents);
-        if was_taken && store.generations(name).is_ok_and(|generations| !generations.is_empty()) {
-            file.refused = None;
-            return None;
-        }
-        Some(Wish { name: name.clone(), certificate: path, key: file.key.clone(), contents: identity.contents })
-    }
-
-    /// Says what is wrong with the files of a certificate, and when they are looked at again.
-    fn tell(&mut self, name: &CertName, parts: &Parts, problems: &mut Problems) {
-        let paths = self.by_name.get(name).cloned().unwrap_or_default();
-        let elsewhere = |paths: &BTreeSet<PathBuf>, path: &PathBuf, files: &BTreeMap<PathBuf, File>| {
-            paths.iter().any(|other| {
-                other != path && files.get(other).is_some_and(|file| matches!(file.found, Found::Certificate(_)))
-            })
-        };
-        for path in &paths {
-            if self.is_removed(path) && elsewhere(&paths, path, &self.files) {
-                // It lies in another place now.
-                self.remove(path);
-                continue;
-            }
-            self.tell_file(path, parts, problems);
-        }
-    }
-
-    fn tell_file(&mut self, path: &Path, parts: &Parts, problems: &mut Problems) {
-        let Some(file) = self.files.get_mut(path) else {
-            problems.mended(path);
-            return;
-        };
-        let now = Instant::now();
-        let name = file.name.as_ref().ok();
-        let unnamed = match (&file.name, &file.found) {
-            (Err(invalid), Found::Certificate(_)) => Some(Error::Unnamed(invalid.clone())),
-            _ => None,
-        };
-        let error = match &file.found {
-            Found::Broken(error) => name.map(|_| error),
-            _ => unnamed.as_ref().or(file.refused.as_ref()),
-        };
-        let mut again = file.young_until;
-        let Some(error) = error else {
-            file.wrong_since = None;
-            problems.mended(path);
-            schedule(&mut self.agenda, path, file, again);
-            return;
-        };
-        let since = *file.wrong_since.get_or_insert(now);
-        let is_told = !error.may_pass() || now >= since + self.grace;
-        if is_told {
-            problems.found(path, name, error, parts.clock.now());
-        }
-        let next = match error {
-            Error::Changing | Error::Busy { .. } => now + AGAIN,
-            Error::Store { .. } => now + STORE_AGAIN,
-            _ if !is_told => since + self.grace,
-            _ => now + RECHECK,
-        };
-        again = Some(again.map_or(next, |at| at.min(next)));
-        schedule(&mut self.agenda, path, file, again);
-    }
-
-    /// The same for files whose name cannot name a certificate.
-    fn tell_unnamed(&mut self, changes: &Changes, parts: &Parts, problems: &mut Problems) {
-        for path in changes.gone.iter().chain(changes.touched.keys()) {
-            if self.files.get(path).is_none_or(|file| file.name.is_err()) {
-                self.tell_file(path, parts, problems);
-            }
-        }
-    }
-}
-
-fn schedule(agenda: &mut BTreeSet<(Instant, PathBuf)>, path: &Path, file: &mut File, at: Option<Instant>) {
-    if let Some(before) = file.again.take() {
-        agenda.remove(&(before, path.to_owned()));
-    }
-    // Never at once: whatever goes wrong, the loop must not run hot.
-    let at = at.map(|at| at.max(Instant::now() + AGAIN));
-    file.again = at;
-    agenda.extend(at.map(|at| (at, path.to_owned())));
 }
 
 /// Sees what was read; what was taken with the same contents need not be parsed again.

@@ -20,7 +20,7 @@ pub(super) struct Units {
     roots: Vec<Watch>,
     known: BTreeMap<PathBuf, Unit>,
     /// From a directory to which links lead, to the directories in which the links are.
-    followers: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    followers: BTreeSet<(PathBuf, PathBuf)>,
     /// Those of which no event can be relied on.
     polled: BTreeSet<PathBuf>,
     poll_at: Instant,
@@ -81,7 +81,7 @@ impl Units {
             if self.known.contains_key(place) || self.roots.iter().any(|root| root.dir == *place) {
                 concerned.insert(place.clone());
             }
-            concerned.extend(self.followers.get(place).into_iter().flatten().cloned());
+            concerned.extend(self.followers_of(place).cloned());
         }
         for unit in concerned {
             self.again(&unit, changes);
@@ -120,7 +120,7 @@ impl Units {
 
     /// Lists a directory, and those below that are new to us; with `deep`, all below.
     fn list(&mut self, directory: &Path, layout: Layout, depth: usize, deep: bool, changes: &mut Changes) {
-        let mut before = self.known.remove(directory).map(|unit| unit.listing).unwrap_or_default();
+        let before = self.known.remove(directory).map(|unit| unit.listing).unwrap_or_default();
         // The events are asked for first: what happens in between is seen twice, not never.
         let mut has_events = true;
         let listing = identity(directory).and_then(|identity| {
@@ -148,7 +148,7 @@ impl Units {
         let mut below = Vec::new();
         for (name, identity) in listing.directories().filter(|(name, _)| layout::descends(layout, depth + 1, name)) {
             let path = directory.join(name);
-            if leads_back(&path, listing.entries.get(name).is_some_and(Entry::is_link)) {
+            if leads_back(&path, listing.entry(name).is_some_and(Entry::is_link)) {
                 continue;
             }
             let is_new = old.get(name) != Some(&identity) || !self.known.contains_key(&path);
@@ -157,7 +157,6 @@ impl Units {
         let is_left: BTreeSet<&str> = listing.directories().map(|(name, _)| name).collect();
         let vanished: Vec<PathBuf> =
             old.keys().filter(|name| !is_left.contains(name.as_str())).map(|name| directory.join(name)).collect();
-        before.entries.clear();
         self.known.insert(directory.to_owned(), Unit { layout, depth, listing });
         for directory in vanished {
             self.drop_below(&directory, changes);
@@ -215,24 +214,24 @@ impl Units {
 
     /// Watches where links lead to.
     fn follow(&mut self, directory: &Path, before: &Listing, now: &Listing, has_events: &mut bool) {
-        let hops = |listing: &Listing| -> BTreeSet<PathBuf> {
-            listing.entries.values().flat_map(|entry| entry.hops.iter().cloned()).collect()
-        };
-        let (before, now) = (hops(before), hops(now));
+        let (before, now) = (before.hops(), now.hops());
         for hop in before.difference(&now) {
-            let Some(followers) = self.followers.get_mut(hop) else { continue };
-            followers.remove(directory);
-            if followers.is_empty() {
-                self.followers.remove(hop);
-                if !self.known.contains_key(hop) {
-                    self.events.forget(hop);
-                }
+            self.followers.remove(&(hop.clone(), directory.to_owned()));
+            if self.followers_of(hop).next().is_none() && !self.known.contains_key(hop) {
+                self.events.forget(hop);
             }
         }
         for hop in now {
             *has_events &= identity(&hop).is_ok_and(|identity| self.events.watch(&hop, identity));
-            self.followers.entry(hop).or_default().insert(directory.to_owned());
+            self.followers.insert((hop, directory.to_owned()));
         }
+    }
+
+    /// The directories with links that lead to another one.
+    fn followers_of(&self, hop: &Path) -> impl Iterator<Item = &PathBuf> {
+        let first = (hop.to_owned(), PathBuf::new());
+        let range = self.followers.range(first..);
+        range.take_while(move |(to, _)| to == hop).map(|(_, from)| from)
     }
 }
 

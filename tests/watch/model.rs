@@ -97,8 +97,19 @@ impl Files {
 fn in_the_end_the_store_is_what_the_files_say() {
     let seed = rand::random();
     eprintln!("seed {seed}");
+    check(Place::new(), seed);
+}
+
+#[test]
+fn in_the_end_the_store_is_what_the_files_say_without_events_too() {
+    let seed = rand::random();
+    eprintln!("seed {seed}");
+    check(Place::new().without_events(), seed);
+}
+
+fn check(mut place: Place, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut place = Place::watched();
+    place.start();
     let mut all: Vec<Files> = (0..30)
         .map(|number| {
             let name = format!("cert-{number}");

@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use super::*;
 use crate::model::Sha1;
 
-const DIRECTORY: &str = "https://acme.example:14000/dir";
+pub(super) const DIRECTORY: &str = "https://acme.example:14000/dir";
 
 pub(super) fn entry() -> Entry {
     Entry {
