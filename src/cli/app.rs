@@ -1,6 +1,7 @@
 //! What most commands begin with: configuration, store, roots.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
@@ -12,9 +13,10 @@ use super::{Global, Output};
 use crate::bundle::Trust;
 use crate::clock::SystemClock;
 use crate::config::{Config, Flags, Remembered};
+use crate::daemon::{self, Loaded};
 use crate::haproxy::SystemConnect;
 use crate::model::CertName;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Problem, Reconciler};
 use crate::renew::Renewer;
 use crate::store::Store;
 
@@ -96,6 +98,21 @@ impl App {
         }
         self.trust = Trust::new(roots);
         Ok(self)
+    }
+
+    /// Takes what other programs have written into the watched directories, and tells what could not be taken. A daemon watches them
+    /// all the time, so there it is done already.
+    pub(super) async fn look_at_files(self) -> Result<(Self, Vec<Problem>), Failure> {
+        if self.config.watches.is_empty() || matches!(self.stop, Stop::Token(_)) {
+            return Ok((self, Vec::new()));
+        }
+        let app = self.with_trust()?;
+        let loaded = Loaded { config: app.config.clone(), trust: app.trust.clone(), stamp: app.store.stamp() };
+        let found = daemon::look_once(&app.store, Arc::new(SystemClock), Arc::new(SystemConnect), loaded).await;
+        let problems = found.problems.iter().map(daemon::problem_with_file).collect();
+        // There may be certificates among them that nobody has heard of before.
+        let App { config, store, trust, stop, .. } = app;
+        Ok((Self { trust, ..Self::new(config, store, stop)? }, problems))
     }
 
     pub(super) fn reconciler(&self) -> Reconciler<'_> {

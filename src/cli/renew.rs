@@ -50,6 +50,9 @@ pub(super) async fn run(app: App, args: &Renew) -> Result<Outcome, Failure> {
         return Ok(Outcome::new(&outlook, text(&outlook)));
     }
 
+    let (app, problems) = app.look_at_files().await?;
+    let is_chosen = |name: &CertName| args.certificates.is_empty() || args.certificates.contains(name);
+    let chosen = || app.config.certificates.values().filter(|certificate| is_chosen(&certificate.name));
     let renewer = app.renewer();
     // Collected, for rustc cannot prove a future with the closure in it to be `Send`.
     let certificates: Vec<_> = chosen().collect();
@@ -62,7 +65,8 @@ pub(super) async fn run(app: App, args: &Renew) -> Result<Outcome, Failure> {
     .await?;
     let failures = round.failures.into_iter().chain(round.held).map(|(_, error)| Failure::from(error)).collect();
     let scope: BTreeSet<CertName> = chosen().map(|certificate| certificate.name.clone()).collect();
-    let report = app.reconciler().round(Some(&scope)).await?;
+    let mut report = app.reconciler().round(Some(&scope)).await?;
+    report.problems.extend(problems);
     Ok(conclude(&Document { ordered: round.ordered, report: &report }, &report, failures))
 }
 

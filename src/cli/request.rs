@@ -59,7 +59,7 @@ impl Request {
             Self::Renew(args) => renew::run(app, args).await,
             Self::Push(input) => push::run(app, input).await,
             Self::Plan => plan::run(&app).await,
-            Self::Sync => sync::run(&app).await,
+            Self::Sync => sync::run(app).await,
             Self::Status(args) => status::run(&app, args, cached).await,
             Self::List => list::run(&app),
             Self::Rollback(args) => rollback::run(app, args).await,

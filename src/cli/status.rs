@@ -10,7 +10,7 @@ use super::app::App;
 use super::args::Status;
 use super::failure::{Exit, Failure};
 use super::outcome::{Note, Outcome};
-use crate::reconcile::{CertificateReport, Report};
+use crate::reconcile::{CertificateReport, Problem, Report};
 
 /// Says how things stand: as somebody saw it a moment ago (`cached`), or as they are found now.
 pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Result<Outcome, Failure> {
@@ -19,14 +19,14 @@ pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Re
     }
     let scope = args.certificate.clone().map(|name| BTreeSet::from([name]));
     let report = match cached {
-        Some(report) => report.narrow(scope.as_ref(), &app.config),
+        Some(report) => app.reconciler().refresh(scope.as_ref(), report),
         None => app.reconciler().report(scope.as_ref()).await,
     };
     for failure in &report.failures {
         tracing::debug!(error = %failure.error, "something needs a look");
     }
     let exit = if report.needs_a_look() { Exit::Found } else { Exit::Done };
-    Ok(Outcome::new(&report, table(&report) + &details(&report)).exit(exit))
+    Ok(Outcome::new(&report, table(&report) + &details(&report).concat()).exit(exit))
 }
 
 /// Ends a command that changed something: shows the report, and what failed, on the way (`failures`) and in the report, and chooses
@@ -38,8 +38,10 @@ pub(super) fn conclude(document: &impl Serialize, report: &Report, failures: Vec
     let mut failures: Vec<Failure> =
         failures.into_iter().chain(reported).filter(|failure| seen.insert(failure.message.clone())).collect();
     if failures.is_empty() {
-        let notes = details(report).lines().map(|detail| Note::new("warning", detail)).collect();
-        return Outcome::new(document, table(report)).after(notes);
+        let notes = details(report).iter().map(|detail| Note::new("warning", detail.trim_end())).collect();
+        // A watched file that gives no certificate is nothing that this command was to do, and still somebody has to look at it.
+        let exit = if report.problems.iter().any(|problem| problem.file.is_some()) { Exit::Found } else { Exit::Done };
+        return Outcome::new(document, table(report)).after(notes).exit(exit);
     }
     // The first that no waiting cures counts, or else the first.
     let counting = failures.iter().position(|failure| failure.exit != Exit::Later).unwrap_or(0);
@@ -77,26 +79,44 @@ fn table(report: &Report) -> String {
     text
 }
 
-/// What needs a look.
-fn details(report: &Report) -> String {
-    let mut text = String::new();
+/// What needs a look, each with its line end.
+fn details(report: &Report) -> Vec<String> {
+    let mut details = Vec::new();
     for node in &report.nodes {
-        if let Some(detail) = &node.detail {
-            text.push_str(&format!("node {}: {detail}\n", node.name));
-        }
+        details.extend(node.detail.as_ref().map(|detail| format!("node {}: {detail}\n", node.name)));
     }
     for certificate in &report.certificates {
         if let Some(problem) = &certificate.problem {
             let next = certificate.next_try.map(|at| format!(" (tried again at {at})")).unwrap_or_default();
-            text.push_str(&format!("{}: {problem}{next}\n", certificate.name));
+            details.push(format!("{}: {problem}{next}\n", certificate.name));
         }
         for node in &certificate.nodes {
-            if let Some(detail) = &node.detail {
-                text.push_str(&format!("{} on {}: {detail}\n", certificate.name, node.name));
-            }
+            let detail = node.detail.as_ref();
+            details.extend(detail.map(|detail| format!("{} on {}: {detail}\n", certificate.name, node.name)));
         }
     }
-    text
+    for problem in report.problems.iter().filter(|problem| !is_told(problem, report)) {
+        let place = match (&problem.file, &problem.certificate) {
+            (Some(file), _) => format!("{}: ", file.display()),
+            (None, Some(certificate)) => format!("{certificate}: "),
+            (None, None) => String::new(),
+        };
+        let hint = problem.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+        details.push(format!("{place}{}\n{hint}", problem.message));
+    }
+    details
+}
+
+/// Whether the detail of a node, or of a certificate on it, says a problem already.
+fn is_told(problem: &Problem, report: &Report) -> bool {
+    let Problem { certificate, node: Some(node), file: None, .. } = problem else { return false };
+    match certificate {
+        None => report.nodes.iter().any(|told| told.name == *node && told.detail.is_some()),
+        Some(certificate) => {
+            let mut told = report.certificates.iter().filter(|told| told.name == *certificate);
+            told.any(|told| told.nodes.iter().any(|told| told.name == *node && told.detail.is_some()))
+        }
+    }
 }
 
 fn rows(certificate: &CertificateReport) -> Vec<[String; 7]> {

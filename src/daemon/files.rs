@@ -7,8 +7,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::tasks::Life;
 use super::{Loaded, Parts};
+use crate::clock::Clock;
 use crate::config::Certificate;
+use crate::haproxy::Connect;
 use crate::reconcile::Reconciler;
+use crate::store::Store;
 use crate::watch::{self as files, Answer, Problem, Served, Watcher};
 
 /// Batches of certificates that may wait to be noticed: the supervisor is woken by the first, and looks at all.
@@ -19,15 +22,32 @@ pub(super) type Problems = watch::Receiver<Arc<[Problem]>>;
 
 /// Watches the directories of this configuration; the receiver tells what is wrong with files in them.
 pub(super) fn watcher(parts: &Parts, loaded: &Loaded) -> (Watcher, Problems) {
-    let watcher = Watcher::new(files::Parts {
+    let watcher = Watcher::new(watched(parts, loaded));
+    let problems = watcher.problems();
+    (watcher, problems)
+}
+
+/// Looks at the watched directories once, for commands that run without a daemon.
+pub async fn look_once(
+    store: &Store,
+    clock: Arc<dyn Clock>,
+    connect: Arc<dyn Connect>,
+    loaded: Loaded,
+) -> files::Outcome {
+    let (_, receiver) = watch::channel(Arc::new(loaded.clone()));
+    let parts = Parts::new(store.clone(), clock, connect, receiver);
+    files::scan_once(watched(&parts, &loaded)).await
+}
+
+/// The parts that a watcher works with.
+fn watched(parts: &Parts, loaded: &Loaded) -> files::Parts {
+    files::Parts {
         config: Arc::new(loaded.config.clone()),
         store: parts.store.clone(),
         clock: Arc::clone(&parts.clock),
         trust: Arc::new(loaded.trust.clone()),
         served: Arc::new(Nodes(parts.clone())),
-    });
-    let problems = watcher.problems();
-    (watcher, problems)
+    }
 }
 
 pub(super) async fn run(watcher: Watcher, parts: Parts, life: Life) {

@@ -3,7 +3,7 @@
 use crate::bundle::Trust;
 use crate::config::{Config, Remembered};
 use crate::model::NodeName;
-use crate::store::Store;
+use crate::store::{Stamp, Store};
 
 /// A configuration, and the roots that it trusts.
 #[derive(Debug, Clone)]
@@ -12,12 +12,14 @@ pub struct Loaded {
     pub config: Config,
     /// Roots that may end a chain.
     pub trust: Trust,
+    /// The state of the store when it was asked what it remembers.
+    pub stamp: Stamp,
 }
 
 impl Loaded {
     /// The same with what the store remembers. What cannot be read there is left out, so that it holds up nothing else.
     pub(super) fn recalling(&self, store: &Store) -> Self {
-        let mut loaded = self.clone();
+        let mut loaded = Self { stamp: store.stamp(), ..self.clone() };
         match store.recall::<Remembered>() {
             Ok((remembered, failures)) => {
                 for error in failures {

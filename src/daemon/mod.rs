@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -38,9 +39,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+pub use files::look_once;
 pub use loaded::Loaded;
 use signals::{Signal, Signals};
-pub use status::Status;
+pub use status::{Status, problem_with_file};
 use tasks::{Life, Tasks};
 
 use crate::clock::Clock;
@@ -48,6 +50,7 @@ use crate::control::Server;
 use crate::haproxy::Connect;
 use crate::model::Invalid;
 use crate::observe::Notifier;
+use crate::reconcile::Reconciler;
 use crate::store::Store;
 
 /// How often the supervisor looks whether another process has stored something, and whether all tasks are alive.
@@ -133,6 +136,12 @@ impl Context {
     pub fn stored(&self) {
         self.stored.notify_one();
     }
+
+    /// Waits until what was stored just now is loaded, but not for long.
+    pub async fn settle(&self, store: &Store) {
+        self.stored();
+        self.status.settled(store.stamp()).await;
+    }
 }
 
 /// Why the daemon could not go on.
@@ -158,6 +167,19 @@ struct Parts {
     loaded: watch::Receiver<Arc<Loaded>>,
     /// Wakes the supervisor at once, instead of at its next look.
     stored: Arc<Notify>,
+    /// Whether there may be something else to tell of how it goes.
+    news: Arc<AtomicBool>,
+}
+
+impl Parts {
+    fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        connect: Arc<dyn Connect>,
+        loaded: watch::Receiver<Arc<Loaded>>,
+    ) -> Self {
+        Self { store, clock, connect, loaded, stored: Arc::default(), news: Arc::default() }
+    }
 }
 
 /// Why the tasks are stopped.
@@ -184,13 +206,7 @@ impl Daemon {
         let seen = self.store.stamp();
         let first = Arc::new(base.recalling(&self.store));
         let (sender, loaded) = watch::channel(Arc::clone(&first));
-        let parts = Parts {
-            store: self.store.clone(),
-            clock: Arc::clone(&self.clock),
-            connect: Arc::clone(&self.connect),
-            loaded,
-            stored: Arc::new(Notify::new()),
-        };
+        let parts = Parts::new(self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.connect), loaded);
         let mut tasks = Tasks::default();
         let drain = CancellationToken::new();
         let status = self.start(&mut tasks, &parts, &first, &drain);
@@ -202,7 +218,8 @@ impl Daemon {
         tracing::info!(
             role = ?self.role, nodes = first.config.nodes.len(), certificates = first.config.certificates.len(), "running"
         );
-        let mut supervisor = Supervisor { daemon: self, base, seen, sender, status, notifier, is_ready: false };
+        let mut supervisor =
+            Supervisor { daemon: self, base, seen, sender, status, notifier, is_ready: false, told: String::new() };
         let end = supervisor.watch_over(&mut tasks, &parts, signals, &drain).await;
         if let Ok(End::Reload(_)) = &end {
             tracing::info!("starting again with the new configuration");
@@ -265,6 +282,8 @@ struct Supervisor<'a> {
     status: Status,
     notifier: Notifier,
     is_ready: bool,
+    /// The line about the state that the service manager has.
+    told: String,
 }
 
 impl Supervisor<'_> {
@@ -309,9 +328,10 @@ impl Supervisor<'_> {
                 _ = period.tick() => {}
             }
             if let Some(end) = self.recall(parts) {
-                return Ok(end);
+                return Ok(pending.take().map_or(end, |(new, _)| End::Reload(Box::new(new))));
             }
             self.tell_service_manager(tasks, &mut fed);
+            self.tell_state(parts);
         }
     }
 
@@ -339,8 +359,34 @@ impl Supervisor<'_> {
             return Some(End::Reload(Box::new(self.base.clone())));
         }
         tracing::debug!("something was stored");
+        parts.news.store(true, Ordering::Relaxed);
         self.sender.send_replace(Arc::new(new));
         None
+    }
+
+    /// Tells in one line how it goes, when that has changed.
+    fn tell_state(&mut self, parts: &Parts) {
+        if !self.notifier.is_heard() || !self.is_ready {
+            return;
+        }
+        let news = parts.news.swap(false, Ordering::Relaxed);
+        if !(self.status.has_news() || news) {
+            return;
+        }
+        let Some(report) = self.status.report() else { return };
+        let loaded = self.sender.borrow().clone();
+        let reconciler = Reconciler {
+            config: &loaded.config,
+            store: &parts.store,
+            clock: &*parts.clock,
+            connect: &*parts.connect,
+            stop: CancellationToken::new(),
+        };
+        let line = status::line(&reconciler.refresh(None, &report), self.daemon.role);
+        if line != self.told {
+            self.notifier.status(&line);
+            self.told = line;
+        }
     }
 
     fn tell_service_manager(&mut self, tasks: &Tasks, fed: &mut Instant) {

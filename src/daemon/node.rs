@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use crate::haproxy::Process;
 use crate::model::{CertName, NodeName};
 use crate::reconcile::{CertificateReport, Problem, Reconciler, Report, Verified};
 use crate::schedule::Retry;
+use crate::store::Stamp;
 
 /// How often it is looked which process answers: a restart is to be noticed within a second.
 const PROCESS_PERIOD: Duration = Duration::from_millis(500);
@@ -30,17 +32,25 @@ const LAST_RETRY: Duration = Duration::from_mins(1);
 /// How many certificates are proved by handshakes in one round, besides those that have changed; in turn, each gets its.
 const PROOFS: usize = 20;
 
+/// What a round has found.
+#[derive(Clone)]
+pub(super) struct Look {
+    pub(super) report: Arc<Report>,
+    /// The state of the store that it brought about.
+    pub(super) stamp: Stamp,
+}
+
 struct NodeLoop {
     parts: Parts,
     name: NodeName,
-    report: watch::Sender<Option<Arc<Report>>>,
+    report: watch::Sender<Option<Look>>,
     /// The last certificate that was proved in turn.
     proved: Option<CertName>,
     /// Rounds that failed, one after the other.
     failures: u32,
 }
 
-pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Option<Arc<Report>>>, life: Life) {
+pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Option<Look>>, life: Life) {
     let mut node = NodeLoop { parts, name, report, proved: None, failures: 0 };
     let mut period = interval(PROCESS_PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -67,12 +77,17 @@ pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Opti
 }
 
 impl NodeLoop {
+    /// What the last round has found.
+    fn before(&self) -> Option<Arc<Report>> {
+        self.report.borrow().as_ref().map(|look| Arc::clone(&look.report))
+    }
+
     /// Whether another process answers than in the last round, or none, or one again.
     async fn has_another_process(&self) -> bool {
         let loaded = self.parts.loaded.borrow().clone();
         let Some(node) = loaded.config.nodes.get(&self.name) else { return false };
         let found = Process::ask(&*self.parts.connect, &node.socket).await.ok();
-        let report = self.report.borrow().clone();
+        let report = self.before();
         let known =
             report.as_ref().and_then(|report| report.nodes.first()).and_then(|node| node.pid.zip(node.started_at));
         let found = found.map(|process| (process.pid, process.started_at));
@@ -89,7 +104,7 @@ impl NodeLoop {
     async fn round(&mut self, life: &Life) -> Duration {
         let loaded = self.parts.loaded.borrow_and_update().clone();
         let config = loaded.narrowed_to(&self.name);
-        let before = self.report.borrow().clone();
+        let before = self.before();
         let proof = self.choose(&config, before.as_deref());
         let reconciler = Reconciler {
             config: &config,
@@ -117,7 +132,14 @@ impl NodeLoop {
             report.carry_over(before);
         }
         tell(&self.name, before.as_deref(), &report);
-        self.report.send_replace(Some(Arc::new(report)));
+        let report = match before {
+            Some(before) if before.repeats(&report) => before,
+            _ => {
+                self.parts.news.store(true, Ordering::Relaxed);
+                Arc::new(report)
+            }
+        };
+        self.report.send_replace(Some(Look { report, stamp: loaded.stamp }));
         self.failures = if retry.is_some() { self.failures.saturating_add(1) } else { 0 };
         match retry {
             None | Some(Retry::Never) => RESYNC.max(took * RESYNC_SHARE),

@@ -4,6 +4,7 @@
 //! round is worth its while: when the instant has come that the last one named, and when something was stored or configured.
 //! The wall clock is looked at often: machines sleep, and clocks are set.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,6 +31,7 @@ pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) 
                 let problem = Problem::of(Some(name), None, error).message;
                 tracing::warn!(certificate = %name, hint = error.hint(), "the certificate could not be ordered: {problem}");
             }
+            parts.news.store(true, Ordering::Relaxed);
             if !round.ordered.is_empty() {
                 parts.stored.notify_one();
             }

@@ -1,24 +1,35 @@
 //! How everything stood when each node was last looked at.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt::Write;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::files;
+use super::node::Look;
+use super::{Role, files};
 use crate::model::NodeName;
-use crate::reconcile::{Problem, Report};
+use crate::reconcile::{CertState, Problem, Report};
+use crate::store::Stamp;
+
+/// How long an answer about the state waits for rounds that what was just stored has set off.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The most that a line about the state has, in characters: a service manager drops a message of more than 4096 bytes.
+const LINE: usize = 500;
 
 /// The last report of each node, and what is wrong with watched files; clones share it.
 #[derive(Clone)]
 pub struct Status {
-    reports: BTreeMap<NodeName, watch::Receiver<Option<Arc<Report>>>>,
+    reports: BTreeMap<NodeName, watch::Receiver<Option<Look>>>,
     files: Option<files::Problems>,
 }
 
 impl Status {
     pub(super) fn new(
-        reports: BTreeMap<NodeName, watch::Receiver<Option<Arc<Report>>>>,
+        reports: BTreeMap<NodeName, watch::Receiver<Option<Look>>>,
         files: Option<files::Problems>,
     ) -> Self {
         Self { reports, files }
@@ -29,18 +40,70 @@ impl Status {
         self.reports.values().all(|report| report.borrow().is_some())
     }
 
+    /// Whether something else is wrong with watched files than when this was asked last.
+    pub(super) fn has_news(&mut self) -> bool {
+        let Some(files) = &mut self.files else { return false };
+        let has_changed = files.has_changed().unwrap_or(false);
+        files.mark_unchanged();
+        has_changed
+    }
+
+    /// Waits until every node was brought to this state of the store, or to a later one; not for a node that takes longer than
+    /// somebody who wants to know at once.
+    pub async fn settled(&self, stamp: Stamp) {
+        let waits = self.reports.values().cloned().map(|mut look| async move {
+            let _ = look.wait_for(|look| look.as_ref().is_some_and(|look| look.stamp >= stamp)).await;
+        });
+        let _ = timeout(PATIENCE, join_all(waits)).await;
+    }
+
     /// All reports in one; `None` while some node was not tried yet.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
-        let reports: Option<Vec<_>> = self.reports.values().map(|report| report.borrow().clone()).collect();
-        let mut report = Report::merged(reports?.iter().map(AsRef::as_ref));
+        let looks: Option<Vec<_>> = self.reports.values().map(|look| look.borrow().clone()).collect();
+        let mut report = Report::merged(looks?.iter().map(|look| &*look.report));
         if let Some(files) = &self.files {
-            report.problems.extend(files.borrow().iter().map(|problem| Problem {
-                certificate: problem.certificate.clone(),
-                node: None,
-                message: format!("{}: {}", problem.file.display(), problem.reason),
-            }));
+            report.problems.extend(files.borrow().iter().map(problem_with_file));
         }
         Some(report)
     }
+}
+
+/// What is wrong with a watched file, as a part of a report.
+#[must_use]
+pub fn problem_with_file(problem: &crate::watch::Problem) -> Problem {
+    Problem {
+        certificate: problem.certificate.clone(),
+        node: None,
+        file: Some(problem.file.clone()),
+        message: problem.reason.clone(),
+        hint: problem.hint.clone(),
+    }
+}
+
+/// How it goes, in one line: how many certificates serve, when the next is renewed, what is wrong first.
+pub(super) fn line(report: &Report, role: Role) -> String {
+    let (certificates, total) = (&report.certificates, report.certificates.len());
+    let mut line = if role.loads() && !report.nodes.is_empty() {
+        let serving = certificates.iter().filter(|certificate| certificate.state == CertState::Serving).count();
+        format!("{serving} of {total} certificates served")
+    } else {
+        let stored = certificates.iter().filter(|certificate| certificate.generation.is_some()).count();
+        format!("{stored} of {total} certificates stored")
+    };
+    let own = |problem: &Problem| {
+        let file = problem.file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+        format!("{file}{}", problem.message)
+    };
+    let ordering = certificates.iter().find_map(|certificate| {
+        let problem = certificate.problem.as_ref()?;
+        Some(format!("{}: {problem}", certificate.name))
+    });
+    let due = certificates.iter().filter_map(|certificate| certificate.renew_at.zip(Some(&certificate.name))).min();
+    if let Some(problem) = report.problems.first().map(own).or(ordering) {
+        let _ = write!(line, "; {problem}");
+    } else if let Some((at, name)) = due {
+        let _ = write!(line, "; next renewal {at} ({name})");
+    }
+    line.chars().take(LINE).collect()
 }

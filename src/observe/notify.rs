@@ -12,6 +12,7 @@ use sd_notify::NotifyState;
 /// Tells the service manager how it goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Notifier {
+    is_heard: bool,
     watchdog: Option<Duration>,
 }
 
@@ -20,7 +21,14 @@ impl Notifier {
     #[must_use]
     pub fn from_env() -> Self {
         // Half of the interval, as sd_watchdog_enabled(3) recommends.
-        Self { watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 2) }
+        let is_heard = std::env::var_os("NOTIFY_SOCKET").is_some();
+        Self { is_heard, watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 2) }
+    }
+
+    /// Whether a service manager listens, so that it is worth finding out what to say.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.is_heard
     }
 
     /// How often to call [`Notifier::alive`]; `None` where nobody watches.

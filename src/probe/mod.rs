@@ -5,11 +5,13 @@
 mod handshake;
 mod http01;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 pub use handshake::{Served, handshake};
 pub use http01::{Answer, Target, http01};
+
+use rustix::io::Errno;
 
 use crate::model::Identifier;
 use crate::schedule::Retry;
@@ -59,10 +61,47 @@ pub enum Error {
     },
 }
 
+/// Whether this process has no network at all: as a service with `RestrictAddressFamilies=AF_UNIX`, where there are no such sockets
+/// (`socket(2)`, `EAFNOSUPPORT`), or in a network of its own without interfaces, where even the loopback is out of reach.
+#[must_use]
+pub fn has_no_network() -> bool {
+    // Connecting a datagram socket looks for a way, and sends nothing.
+    let way = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| socket.connect((Ipv4Addr::LOCALHOST, 9)));
+    way.is_err_and(|error| {
+        let found = Errno::from_io_error(&error);
+        found.is_some_and(|found| [Errno::AFNOSUPPORT, Errno::ACCESS, Errno::PERM, Errno::NETUNREACH].contains(&found))
+    })
+}
+
 impl Error {
     /// Whether it makes sense to look again.
     #[must_use]
     pub fn retry(&self) -> Retry {
         Retry::Backoff
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Also what the next test runs in a network of its own.
+    #[test]
+    fn a_process_has_a_network_unless_it_was_taken_away() {
+        assert_eq!(has_no_network(), std::env::var_os("HOTCERT_TEST_CUT_OFF").is_some());
+    }
+
+    #[test]
+    fn a_process_without_interfaces_has_no_network() {
+        let output = Command::new("unshare")
+            .args(["--net", "--"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "probe::tests::a_process_has_a_network_unless_it_was_taken_away"])
+            .env("HOTCERT_TEST_CUT_OFF", "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 }

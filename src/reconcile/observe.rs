@@ -177,7 +177,7 @@ impl Reconciler<'_> {
                     }
                 }
             }
-            if view.node.verify.is_empty() {
+            if view.node.verify.is_empty() || verify::cannot_ask() {
                 let answering =
                     inventory.sni.iter().find(|sni| sni.sni == name.to_string()).and_then(|sni| sni.name.slot());
                 let held = answering.and_then(|slot| view.actual.slots.get(slot)?.as_ref());

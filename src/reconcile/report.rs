@@ -3,12 +3,12 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Failure, Scope};
-use crate::config::Config;
+use super::Failure;
 use crate::model::{CertName, Identifier, NodeName, Serial, Sha256};
 use crate::store::Source;
 
@@ -33,12 +33,16 @@ pub struct Problem {
     pub certificate: Option<CertName>,
     /// The node on which it is so.
     pub node: Option<NodeName>,
+    /// The file, or the directory, that is wrong.
+    pub file: Option<PathBuf>,
     /// What is wrong, and why.
     pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// One certificate.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CertificateReport {
     /// Its name.
     pub name: CertName,
@@ -97,7 +101,7 @@ pub enum CertState {
 }
 
 /// A certificate on a node.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServedBy {
     /// The node.
     pub name: NodeName,
@@ -148,7 +152,7 @@ pub enum Verified {
 }
 
 /// One node.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NodeReport {
     /// Its name.
     pub name: NodeName,
@@ -178,13 +182,14 @@ impl Problem {
             message.push_str(&format!(": {cause}"));
             next = cause.source();
         }
-        Self { certificate: certificate.cloned(), node: node.cloned(), message }
+        Self { certificate: certificate.cloned(), node: node.cloned(), file: None, message, hint: None }
     }
 }
 
 impl From<&Failure> for Problem {
     fn from(failure: &Failure) -> Self {
-        Self::of(failure.certificate.as_ref(), failure.node.as_ref(), &failure.error)
+        let problem = Self::of(failure.certificate.as_ref(), failure.node.as_ref(), &failure.error);
+        Self { hint: failure.error.hint(), ..problem }
     }
 }
 
@@ -243,20 +248,10 @@ impl Report {
         }
     }
 
-    /// The part that somebody wants to hear of who asks for these certificates.
+    /// Whether it says the same as another one.
     #[must_use]
-    pub fn narrow(&self, scope: Scope<'_>, config: &Config) -> Self {
-        let is_wanted = |certificate: &&CertificateReport| scope.is_none_or(|scope| scope.contains(&certificate.name));
-        let is_about = |problem: &Problem| match (&problem.certificate, scope) {
-            (Some(certificate), Some(scope)) => scope.contains(certificate),
-            _ => true,
-        };
-        Self {
-            certificates: self.certificates.iter().filter(is_wanted).cloned().collect(),
-            nodes: self.nodes.clone(),
-            problems: self.problems.iter().filter(|problem| is_about(problem)).cloned().collect(),
-            failures: self.failures.iter().filter(|failure| failure.concerns(scope, config)).cloned().collect(),
-        }
+    pub fn repeats(&self, other: &Self) -> bool {
+        (&self.certificates, &self.nodes, &self.problems) == (&other.certificates, &other.nodes, &other.problems)
     }
 
     /// Whether anything needs a look.
@@ -265,7 +260,13 @@ impl Report {
         !self.problems.is_empty()
             || self.nodes.iter().any(|node| node.detail.is_some())
             || self.certificates.iter().any(|certificate| {
-                certificate.state != CertState::Serving
+                // What is not meant for any node is as good as it can be once it is stored.
+                let is_where_it_should = match certificate.state {
+                    CertState::Serving => true,
+                    CertState::Stored => certificate.nodes.is_empty(),
+                    _ => false,
+                };
+                !is_where_it_should
                     || certificate.problem.is_some()
                     || certificate.nodes.iter().any(|node| node.detail.is_some())
             })

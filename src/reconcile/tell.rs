@@ -1,5 +1,7 @@
 //! From what was read and seen to a report.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::observe::View;
@@ -7,7 +9,7 @@ use super::report::{CertState, CertificateReport, NodeReport, NodeState, Problem
 use super::verify::Handshakes;
 use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
 use crate::config::{Certificate, Order};
-use crate::model::{CertName, Facts, Identifier};
+use crate::model::{CertName, Facts, Identifier, NodeName};
 use crate::plan::{Reason, Step, Want};
 use crate::schedule::Life;
 use crate::store::{Generation, Source};
@@ -20,7 +22,12 @@ impl Reconciler<'_> {
             .certificates
             .values()
             .filter(|certificate| scope.is_none_or(|scope| scope.contains(&certificate.name)))
-            .map(|certificate| self.certificate(&certificate.name, &stored, &seen, &handshakes))
+            .map(|certificate| {
+                let name = &certificate.name;
+                let misserved = handshakes.iter().any(|((_, of), outcome)| of == name && outcome.is_err());
+                let nodes = self.served_by(certificate, &seen, &handshakes);
+                self.certificate(certificate, stored.generations.get(name), nodes, misserved)
+            })
             .collect();
         let nodes: Vec<_> = self
             .config
@@ -54,12 +61,37 @@ impl Reconciler<'_> {
         Report { certificates, nodes, problems, failures }
     }
 
-    fn certificate(&self, name: &CertName, stored: &Stored, seen: &Seen, handshakes: &Handshakes) -> CertificateReport {
-        let certificate = &self.config.certificates[name];
-        let generation = stored.generations.get(name);
-        let facts = generation.map(|generation| &generation.facts);
-        let nodes: Vec<_> = self
-            .config
+    /// What a report of a moment ago says, with what is stored now; asks no node. There are certificates in it that it did not know
+    /// of, and what was noted about ordering since.
+    #[must_use]
+    pub fn refresh(&self, scope: Scope<'_>, before: &Report) -> Report {
+        let Stored { generations, failures } = self.read_store();
+        let known: BTreeMap<_, _> = before.certificates.iter().map(|known| (&known.name, known)).collect();
+        let is_wanted = |name: &CertName| scope.is_none_or(|scope| scope.contains(name));
+        let certificates = self.config.certificates.values().filter(|certificate| is_wanted(&certificate.name));
+        let certificates = certificates.map(|certificate| {
+            let generation = generations.get(&certificate.name);
+            let known = known.get(&certificate.name).copied();
+            let same = known.filter(|known| known.generation == generation.map(|generation| generation.number));
+            let misserved = same.is_some_and(|same| same.state == CertState::Failed);
+            let nodes = self.config.nodes_of(certificate).map(|node| {
+                let served = known.and_then(|known| known.nodes.iter().find(|served| served.name == node.name));
+                match served {
+                    Some(served) if same.is_some() => served.clone(),
+                    served => awaiting(&node.name, before.nodes.iter().find(|seen| seen.name == node.name), served),
+                }
+            });
+            self.certificate(certificate, generation, nodes.collect(), misserved)
+        });
+        let is_about = |problem: &Problem| problem.certificate.as_ref().is_none_or(is_wanted);
+        let found = failures.iter().map(Problem::from).filter(|problem| !before.problems.contains(problem));
+        let problems = before.problems.iter().cloned().chain(found).filter(is_about).collect();
+        Report { certificates: certificates.collect(), nodes: before.nodes.clone(), problems, failures: Vec::new() }
+    }
+
+    fn served_by(&self, certificate: &Certificate, seen: &Seen, handshakes: &Handshakes) -> Vec<ServedBy> {
+        let name = &certificate.name;
+        self.config
             .nodes_of(certificate)
             .map(|node| match seen.views.get(&node.name) {
                 Some(view) => on_node(view, name, handshakes.get(&(node.name.clone(), name.clone()))),
@@ -72,9 +104,19 @@ impl Reconciler<'_> {
                     detail: seen.unreachable.get(&node.name).map(ToString::to_string),
                 },
             })
-            .collect();
+            .collect()
+    }
+
+    fn certificate(
+        &self,
+        certificate: &Certificate,
+        generation: Option<&Generation>,
+        nodes: Vec<ServedBy>,
+        misserved: bool,
+    ) -> CertificateReport {
+        let name = &certificate.name;
+        let facts = generation.map(|generation| &generation.facts);
         let expired = facts.is_some_and(|facts| facts.not_after <= self.clock.now());
-        let misserved = handshakes.iter().any(|((_, of), outcome)| of == name && outcome.is_err());
         let state = match facts {
             None if self.store.has_journal(name).unwrap_or(false) => CertState::Issuing,
             None => CertState::Missing,
@@ -136,6 +178,19 @@ impl Reconciler<'_> {
         let hold = renewal.hold(&standing, now, in_emergency).filter(|_| problem.is_some());
         Ordering { renew_at, next_try: hold.and_then(|hold| hold.until), problem }
     }
+}
+
+/// How a generation stands on a node that was not looked at since it was stored.
+fn awaiting(name: &NodeName, node: Option<&NodeReport>, served: Option<&ServedBy>) -> ServedBy {
+    let serial = served.and_then(|served| served.serial.clone());
+    let state = match &serial {
+        _ if node.is_none_or(|node| !node.reachable) => NodeState::Unreachable,
+        Some(_) => NodeState::Stale,
+        None => NodeState::Absent,
+    };
+    let slot = served.and_then(|served| served.slot.clone());
+    let detail = node.and_then(|node| node.detail.clone());
+    ServedBy { name: name.clone(), slot, state, serial, verified: Verified::None, detail }
 }
 
 /// When a certificate is ordered, and why it is not.

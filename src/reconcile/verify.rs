@@ -1,6 +1,9 @@
 //! Proof: real handshakes, on the addresses where clients come in, for every name of every certificate.
+//!
+//! A process without any network, such as the loader under systemd, cannot shake hands. That is no failure of the certificate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Once;
 use std::time::Duration;
 
 use super::{Error, Reconciler, Scope, Seen, Stored};
@@ -16,6 +19,9 @@ const PAUSE: Duration = Duration::from_millis(300);
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 /// The label that stands for the `*` of a wildcard in a handshake.
 const ANY_LABEL: &str = "hotcert-probe";
+
+/// Said once for a process, which gets no network later.
+static WITHOUT_NETWORK: Once = Once::new();
 
 /// The outcome for each certificate on each node with an address to ask. `Err` has what is wrong.
 pub(super) type Handshakes = BTreeMap<(NodeName, CertName), Result<(), Error>>;
@@ -53,7 +59,7 @@ impl Reconciler<'_> {
                     let Some(expected) = stored.generations.get(owner) else { continue };
                     for address in &view.node.verify {
                         let served = shake(address, &identifier).await;
-                        if served.is_err() && self.is_behind_unreachable(address, seen) {
+                        if served.is_err() && (self.is_behind_unreachable(address, seen) || cannot_ask()) {
                             continue;
                         }
                         let judged = judge(served, expected).map_err(|found| Error::NotServed {
@@ -93,6 +99,17 @@ impl Reconciler<'_> {
         }
         self.handshakes(scope, stored, seen).await
     }
+}
+
+/// Whether nobody can be asked from here, which says nothing about what clients get. What `HAProxy` has in memory is the proof then.
+pub(super) fn cannot_ask() -> bool {
+    let cannot = probe::has_no_network();
+    if cannot {
+        WITHOUT_NETWORK.call_once(|| {
+            tracing::info!("there is no network to shake hands: what is served is proved from HAProxy's memory alone");
+        });
+    }
+    cannot
 }
 
 /// What a client was shown, in words, when it is not what it should be.

@@ -11,8 +11,8 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
 use super::Store;
 
-/// The state of all certificates, to be compared with an earlier one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The state of all certificates, to be compared with an earlier one. Later ones are greater while the clock is not set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Stamp(i64, i64);
 
 impl Store {

@@ -81,6 +81,12 @@ impl Hotcert {
         self
     }
 
+    /// Runs everything in a network of its own, which has nothing in it. Needs root.
+    pub fn without_network(mut self) -> Self {
+        self.wrapper.extend(["unshare", "--net", "--"].map(OsString::from));
+        self
+    }
+
     /// Runs everything as the user `nobody`, who owns the state directory. Needs root.
     pub fn unprivileged(mut self) -> Self {
         // The checkout may lie where nobody may look.
