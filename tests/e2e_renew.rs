@@ -124,6 +124,27 @@ fn of_two_and_of_eight_processes_one_orders_each_renewal() {
 }
 
 #[test]
+fn orders_of_one_and_of_several_processes_share_the_address_at_which_challenges_are_answered() {
+    let port = Port::reserve();
+    let pebble = Pebble::new(PebbleVersion::V2_10).http01(port.addr()).start();
+    // The web server goes away; hotcert listens in its place.
+    let User { hotcert, config, names, .. } = User::at(&pebble, &Port::reserve(), 6);
+    let text = std::fs::read_to_string(&config).unwrap();
+    let begin = text.find("via = ").unwrap();
+    let end = text.find("[[certificate]]").unwrap();
+    let place = port.addr();
+    let listener = format!("via = \"listener\"\nlisten = \"{place}\"\nprobe = \"{place}\"\n");
+    std::fs::write(&config, format!("{}{listener}{}", &text[..begin], &text[end..])).unwrap();
+
+    let arguments: Vec<OsString> = ["renew".into(), "-v".into(), "--config".into(), config].into();
+    let running: Vec<_> = (0..3).map(|_| hotcert.spawn(&arguments)).collect();
+    for process in running {
+        process.wait(Duration::from_mins(1)).expect_code(0);
+    }
+    assert_eq!((pebble.orders(), pebble.certificates()), (names.len(), names.len()));
+}
+
+#[test]
 fn the_sixth_certificate_for_the_same_names_is_not_asked_for_and_its_time_is_told() {
     let authority = ScriptedAuthority::start(None, SignedDuration::from_hours(160));
     let port = Port::reserve();

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::authorization::Authorization;
-use super::http::{again_on_bad_nonce, call, retry_at};
+use super::http::{again_on_bad_nonce, call, retry_at, sent_at};
 use super::problem::{Problem, sanitised};
 use super::{Challenge, ChallengeKind, Error, csr};
 use crate::bundle::PrivateKey;
@@ -66,6 +66,8 @@ pub struct Order {
     identifiers: Vec<Identifier>,
     expires: Option<Timestamp>,
     retry_at: Option<Timestamp>,
+    /// The authority's time when it last answered.
+    seen_at: Timestamp,
 }
 
 /// The fields of an order's object that instant-acme drops.
@@ -95,6 +97,7 @@ impl Order {
             identifiers: Vec::new(),
             expires: None,
             retry_at: None,
+            seen_at: Timestamp::now(),
         };
         order.observe(answer);
         order
@@ -209,7 +212,7 @@ impl Order {
         let mut pause = FIRST_POLL;
         while !done(self.status) {
             let asked = self.retry_at.take();
-            let wait = asked.map_or(pause, until);
+            let wait = asked.map_or(pause, |asked| between(self.seen_at, asked));
             if Instant::now() + wait > end {
                 let url = self.url().to_owned();
                 return Err(Error::OrderSlow { url, status: self.status, after: deadline, retry_at: asked });
@@ -232,7 +235,8 @@ impl Order {
             OrderStatus::Invalid => Status::Invalid,
         };
         if let Some(answer) = answer {
-            self.retry_at = retry_at(answer.headers(), Timestamp::now());
+            self.seen_at = sent_at(answer.headers());
+            self.retry_at = retry_at(answer.headers(), self.seen_at);
             if let Ok(order) = serde_json::from_slice::<Dropped>(answer.body()) {
                 self.expires = order.expires;
                 self.identifiers = order.identifiers.iter().filter_map(|name| name.value.parse().ok()).collect();
@@ -268,6 +272,6 @@ impl Order {
     }
 }
 
-fn until(instant: Timestamp) -> Duration {
-    Duration::try_from(instant.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
+fn between(start: Timestamp, end: Timestamp) -> Duration {
+    Duration::try_from(end.duration_since(start)).unwrap_or(Duration::ZERO)
 }

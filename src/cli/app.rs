@@ -129,7 +129,7 @@ impl App {
     }
 
     pub(super) fn renewer(&self) -> Renewer<'_> {
-        Renewer { store: &self.store, clock: &self.clock, trust: &self.trust }
+        Renewer::new(&self.store, &self.clock, &self.trust)
     }
 
     /// A certificate must be known.

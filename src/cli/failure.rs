@@ -198,7 +198,7 @@ impl From<renew::Error> for Failure {
             | E::SecondKeyKind { .. }
             | E::InternalIssuer { .. }
             | E::RootCa { .. } => ("config", Exit::Config),
-            E::Busy { .. } | E::AccountBusy { .. } => ("busy", Exit::Later),
+            E::Busy { .. } | E::AccountBusy { .. } | E::ListenerBusy { .. } => ("busy", Exit::Later),
             E::Held { .. } => ("held", whether_later(error.retry())),
             E::Spent { .. } => ("budget", Exit::Later),
             E::Misrouted(_) => ("preflight", Exit::Failed),

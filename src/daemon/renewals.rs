@@ -23,7 +23,7 @@ pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) 
     loop {
         let loaded = parts.loaded.borrow_and_update().clone();
         if due.is_none_or(|due| due <= parts.clock.now()) {
-            let renewer = Renewer { store: &parts.store, clock: &*parts.clock, trust: &loaded.trust };
+            let renewer = Renewer::new(&parts.store, &*parts.clock, &loaded.trust);
             let certificates: Vec<_> = loaded.config.certificates.values().collect();
             let Some(round) = life.until_stopped(renewer.round(certificates, false)).await else { return };
             due = Some(round.wake_at);

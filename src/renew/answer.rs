@@ -1,11 +1,13 @@
 //! Answering challenges, whichever way is configured, and taking every answer away again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::listeners::Shared;
 use super::{Error, Renewer};
 use crate::config::{Solver as Configured, Via};
 use crate::model::{CertName, Token};
-use crate::solver::{Listener, Solver, Webroot};
+use crate::solver::{Solver, Webroot};
 use crate::store::{self, Place};
 
 /// How long a token may take to reach every node: each has a deadline of some seconds of its own.
@@ -17,6 +19,8 @@ pub(super) struct Answers<'a> {
     certificate: &'a CertName,
     /// What answers; `None` when `HAProxy` does, from a map: the store says what has to be in it.
     solver: Option<Solver>,
+    /// Keeps the listener, which others may use as well.
+    _listener: Option<Arc<Shared>>,
     /// Where answers would be found after a crash: then they are stored before they are placed.
     place: Option<Place>,
     presented: Vec<Token>,
@@ -28,13 +32,17 @@ impl<'a> Answers<'a> {
         certificate: &'a CertName,
         configured: &Configured,
     ) -> Result<Self, Error> {
+        let listener = match &configured.via {
+            Via::Listener { listen } => Some(renewer.listeners.at(*listen, renewer.store).await?),
+            _ => None,
+        };
         let (solver, place) = match &configured.via {
-            Via::Listener { listen } => (Some(Solver::Listener(Listener::bind(*listen).await?)), None),
+            Via::Listener { .. } => (listener.as_ref().map(|shared| Solver::Listener(Arc::clone(shared))), None),
             Via::Webroot { path } => (Some(Solver::Webroot(Webroot::new(path))), Some(Place::Webroot(path.clone()))),
             Via::Stateless => (Some(Solver::Stateless), None),
             Via::HaproxyMap { map } => (None, Some(Place::Map(map.clone()))),
         };
-        let answers = Self { renewer, certificate, solver, place, presented: Vec::new() };
+        let answers = Self { renewer, certificate, solver, _listener: listener, place, presented: Vec::new() };
         answers.clear_leftovers()?;
         Ok(answers)
     }

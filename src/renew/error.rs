@@ -1,5 +1,6 @@
 //! What can keep a certificate from being ordered.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -84,6 +85,14 @@ pub enum Error {
     /// Another process of ours is registering the account.
     #[error("another hotcert has been registering the account for {} s", .waited.as_secs())]
     AccountBusy {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Another process of ours answers challenges at the address.
+    #[error("another hotcert has been answering challenges at {address} for {} s", .waited.as_secs())]
+    ListenerBusy {
+        /// The address.
+        address: SocketAddr,
         /// How long was waited.
         waited: Duration,
     },
@@ -182,7 +191,9 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Busy { .. } | Self::AccountBusy { .. } | Self::TokenNotPlaced { .. } => Retry::Backoff,
+            Self::Busy { .. } | Self::AccountBusy { .. } | Self::ListenerBusy { .. } | Self::TokenNotPlaced { .. } => {
+                Retry::Backoff
+            }
             Self::Held { until: Some(until), .. } | Self::Spent { until, .. } => Retry::NotBefore(*until),
             Self::Acme { source, .. } => source.retry(),
             Self::Solver(source) => source.retry(),
@@ -210,7 +221,9 @@ impl Error {
             }
             Self::Held { name, .. } => format!("after mending the cause, `hotcert renew {name} --force` tries at once"),
             Self::Spent { .. } => "it is renewed by itself then; until then, another issuer may help".to_owned(),
-            Self::Busy { .. } | Self::AccountBusy { .. } => "look by `ps` for a hotcert that hangs".to_owned(),
+            Self::Busy { .. } | Self::AccountBusy { .. } | Self::ListenerBusy { .. } => {
+                "look by `ps` for a hotcert that hangs".to_owned()
+            }
             Self::RootCa { .. } => "give a PEM file by --root-ca or root_ca".to_owned(),
             Self::Misrouted(misrouted) => return Some(misrouted.hint()),
             Self::TokenNotPlaced { .. } => {

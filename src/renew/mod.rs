@@ -13,6 +13,8 @@ mod answer;
 mod ari;
 mod authority;
 mod error;
+mod failed;
+mod listeners;
 mod order;
 mod outlook;
 mod preflight;
@@ -21,6 +23,7 @@ mod round;
 use std::time::Duration;
 
 pub use error::Error;
+use listeners::Listeners;
 use order::Attempt;
 use outlook::authority_of;
 pub use outlook::{Due, Forecast, Why};
@@ -46,6 +49,16 @@ pub struct Renewer<'a> {
     pub clock: &'a dyn Clock,
     /// Roots that may end a chain.
     pub trust: &'a Trust,
+    /// What answers challenges, for all orders in progress.
+    listeners: Listeners,
+}
+
+impl<'a> Renewer<'a> {
+    /// A renewer; the orders of one share what answers challenges, so there is best one in a process.
+    #[must_use]
+    pub fn new(store: &'a Store, clock: &'a dyn Clock, trust: &'a Trust) -> Self {
+        Self { store, clock, trust, listeners: Listeners::default() }
+    }
 }
 
 /// What [`Renewer::obtain`] did.

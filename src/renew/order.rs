@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::answer::Answers;
-use super::authority::{SAME_OUTAGE, Spending, trouble};
+use super::authority::Spending;
 use super::outlook::Outlook;
 use super::{Error, Renewer, Why};
 use crate::acme::{self, Account, ChallengeKind, Deadlines, Http, Status};
 use crate::bundle::{Bundle, Gate, PrivateKey};
 use crate::config::{Certificate, Issuer, Solver};
 use crate::model::{DirectoryUrl, Identifier, KeyType};
-use crate::schedule::{Event, Kind, Purpose};
+use crate::schedule::{Event, Purpose};
 use crate::store::{CertLock, Entry, Journal, Meta, Source, Standing};
 
 /// How long an authority may take to validate all names. Let's Encrypt takes seconds, some authorities a minute.
@@ -62,43 +62,6 @@ impl Attempt<'_> {
         let by_ari = if why == Why::Ari { Some(now) } else { self.outlook.renewal.by_ari };
         renewer.ask_about_new(lock, &account, bundle.facts(), number, by_ari, now).await?;
         Ok(number)
-    }
-
-    /// Notes a failure, so that it is not repeated at once; that of the certificate itself only if it is one that is kept. What cannot be noted is only told: there is an error already.
-    pub(super) fn note(&self, error: &Error, is_kept: bool) {
-        let noted = || {
-            let Self { renewer, lock, directory, .. } = *self;
-            if error.is_of_authority() {
-                renewer.blame(directory, error, self.standing)?;
-            }
-            let now = renewer.store.standing(directory.as_str())?.offset.now(renewer.clock.now());
-            if let Error::Acme { source, .. } = error
-                && let acme::Error::AuthorizationFailed { failures } = source.as_ref()
-                && self.issuer.is_limited()
-            {
-                renewer.store.change_standing(directory.as_str(), |standing| {
-                    for (name, _) in failures {
-                        let kind = Kind::FailedAuthorization { name: name.clone() };
-                        standing.events.add(Event { at: now, kind });
-                    }
-                })?;
-            }
-            if !is_kept {
-                return Ok(());
-            }
-            let number = renewer.store.current(lock.name())?.map(|generation| generation.number);
-            let mut renewal = renewer.store.renewal(lock.name(), number)?;
-            let before = renewal.trouble.filter(|trouble| now.duration_since(trouble.at) < SAME_OUTAGE);
-            let before = before.map_or(0, |trouble| trouble.failures);
-            // To have been told to wait is no attempt.
-            let failures = if matches!(error, Error::Spent { .. }) { before } else { before.saturating_add(1) };
-            renewal.trouble = Some(trouble(error, failures, now));
-            renewer.store.save_renewal(lock, &renewal)?;
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = noted() {
-            tracing::warn!(certificate = %self.certificate.name, %error, "a failure could not be noted");
-        }
     }
 
     /// Orders the certificate, or continues the order that is journalled for it.

@@ -277,7 +277,8 @@ mod tests {
     async fn a_round_can_be_a_task_and_has_nothing_to_do_without_certificates() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("state")).unwrap();
-        let renewer = Renewer { store: &store, clock: &SystemClock, trust: &Trust::default() };
+        let trust = Trust::default();
+        let renewer = Renewer::new(&store, &SystemClock, &trust);
         let round = is_send(renewer.round(&[], false)).await;
         assert!(round.ordered.is_empty() && round.failures.is_empty() && round.wake_at > SystemClock.now());
     }

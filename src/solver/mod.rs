@@ -10,6 +10,7 @@ mod webroot;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use haproxy::{Via, haproxy_lines};
 pub use listener::Listener;
@@ -22,7 +23,7 @@ use crate::schedule::Retry;
 #[derive(Debug)]
 pub enum Solver {
     /// hotcert answers; `HAProxy` forwards.
-    Listener(Listener),
+    Listener(Arc<Listener>),
     /// Another web server answers from a directory.
     Webroot(Webroot),
     /// `HAProxy` answers on its own, from the account's thumbprint: there is nothing to place.

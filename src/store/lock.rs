@@ -4,6 +4,7 @@
 //! on two files. They exclude tasks of one process as well as other processes. Nobody waits here: whoever wants to asks again.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -46,7 +47,20 @@ pub struct ControlLock {
     _file: File,
 }
 
+/// The right to listen at an address; given back on drop.
+#[derive(Debug)]
+pub struct ListenLock {
+    _file: File,
+}
+
 impl Store {
+    /// Locks an address at which challenges are answered; `None` when another process of ours listens there.
+    pub fn try_lock_listen(&self, address: SocketAddr) -> Result<Option<ListenLock>, Error> {
+        let address = address.to_string();
+        let file = self.try_lock(&format!("listen-{}", super::file_id(&address, &address)))?;
+        Ok(file.map(|file| ListenLock { _file: file }))
+    }
+
     /// Locks a certificate; `None` when another holds it.
     pub fn try_lock_certificate(&self, name: &CertName) -> Result<Option<CertLock>, Error> {
         let file = self.try_lock(&format!("cert-{name}"))?;

@@ -102,7 +102,7 @@ impl Simulation {
     }
 
     pub fn renewer(&self) -> Renewer<'_> {
-        Renewer { store: &self.store, clock: &self.clock, trust: &self.trust }
+        Renewer::new(&self.store, &self.clock, &self.trust)
     }
 
     /// One round of all certificates.
