@@ -44,6 +44,14 @@ impl Bundle {
         facts::first_name(&self.leaf)
     }
 
+    /// All names of the leaf, the first one first.
+    #[must_use]
+    pub fn names(&self) -> Vec<Identifier> {
+        let first = self.first_name();
+        let rest = self.facts.names.iter().filter(|name| Some(*name) != first.as_ref()).cloned();
+        first.iter().cloned().chain(rest).collect()
+    }
+
     /// The leaf in DER.
     #[must_use]
     pub fn leaf(&self) -> &CertificateDer<'static> {

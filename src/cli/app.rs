@@ -74,9 +74,9 @@ impl App {
 
     /// Adds what the store remembers to what is configured.
     pub(super) fn new(mut config: Config, store: Store, stop: Stop) -> Result<Self, Failure> {
-        let mut remembered = Vec::new();
-        for name in store.names()? {
-            remembered.extend(store.remembered::<Remembered>(&name)?);
+        let (remembered, failures) = store.recall::<Remembered>()?;
+        if let Some(error) = failures.into_iter().next() {
+            return Err(error.into());
         }
         config.recall(remembered);
         Ok(Self { config, store, clock: SystemClock, trust: Trust::default(), stop })

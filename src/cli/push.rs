@@ -81,19 +81,10 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
     };
     let known = app.config.certificates.get(&name).cloned();
     let is_configured = known.as_ref().is_some_and(|known| known.order.is_some());
-    let mut certificate = known.unwrap_or_else(|| Certificate {
-        name: name.clone(),
-        domains: Vec::new(),
-        order: None,
-        nodes: Vec::new(),
-        crt_list: None,
-        options: None,
-        filters: Vec::new(),
-        publish: true,
-    });
+    let mut certificate = known.unwrap_or_else(|| Certificate::new(name.clone()));
     if !is_configured {
         // What is pushed says itself what it covers.
-        certificate.domains = Bundle::reopen(&name, &inputs).map(|bundle| domains(&bundle)).unwrap_or_default();
+        certificate.domains = Bundle::reopen(&name, &inputs).map(|bundle| bundle.names()).unwrap_or_default();
     }
     if !args.nodes.sockets.is_empty() {
         certificate.nodes.clear();
@@ -180,11 +171,4 @@ fn name_of(path: &Path, inputs: &[&[u8]]) -> Result<CertName, Failure> {
     CertName::of(&first).map_err(|invalid| {
         Failure::usage(format!("the certificate cannot be named after {}: {invalid}", first.human()), cure)
     })
-}
-
-/// The names of a bundle, with the one first after which it is named.
-fn domains(bundle: &Bundle) -> Vec<Identifier> {
-    let first = bundle.first_name();
-    let rest = bundle.facts().names.iter().filter(|name| Some(*name) != first.as_ref()).cloned();
-    first.iter().cloned().chain(rest).collect()
 }

@@ -186,16 +186,7 @@ impl Config {
                 };
                 Certificate { domains, order: Some(order), ..certificate.clone() }
             }
-            None => Certificate {
-                name,
-                domains: domains.to_vec(),
-                order: Some(order),
-                nodes: Vec::new(),
-                crt_list: None,
-                options: None,
-                filters: Vec::new(),
-                publish: true,
-            },
+            None => Certificate { domains: domains.to_vec(), order: Some(order), ..Certificate::new(name) },
         })
     }
 }

@@ -226,6 +226,23 @@ pub struct Order {
     pub keys: Vec<KeyType>,
 }
 
+impl Certificate {
+    /// One of which only the name is known: not ordered, on all nodes, published.
+    #[must_use]
+    pub fn new(name: CertName) -> Self {
+        Self {
+            name,
+            domains: Vec::new(),
+            order: None,
+            nodes: Vec::new(),
+            crt_list: None,
+            options: None,
+            filters: Vec::new(),
+            publish: true,
+        }
+    }
+}
+
 impl Node {
     /// The directory of published files, as `HAProxy` names it.
     #[must_use]

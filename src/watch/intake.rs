@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::Parts;
 use super::content::Contents;
 use super::error::Error;
-use crate::bundle::{Bundle, Gate, Rival};
+use crate::bundle::{Gate, Rival};
 use crate::config::{Certificate, Node, Remembered};
-use crate::model::{CertName, Facts, Identifier, Sha256};
+use crate::model::{CertName, Facts, Sha256};
 use crate::store::{self, Meta, Source, Taken};
 
 /// A file that is to be taken.
@@ -72,7 +72,7 @@ pub(super) fn take(parts: &Parts, wish: &Wish, served: &BTreeMap<CertName, Vec<R
     }
     let meta = Meta { source: Source::Watch, issuer: None, created: now };
     let number = parts.store.add(&lock, &bundle, &meta).map_err(failed)?;
-    let certificate = Certificate { domains: domains(&bundle), ..certificate };
+    let certificate = Certificate { domains: bundle.names(), ..certificate };
     let remembered = Remembered::of(&parts.config, &certificate);
     if parts.store.remembered(name).map_err(failed)?.as_ref() != Some(&remembered) {
         parts.store.remember(&lock, &remembered).map_err(failed)?;
@@ -94,16 +94,7 @@ fn known(parts: &Parts, name: &CertName) -> Result<Certificate, store::Error> {
         return Ok(configured.clone());
     }
     let Some(Remembered { certificate, nodes }) = parts.store.remembered(name)? else {
-        return Ok(Certificate {
-            name: name.clone(),
-            domains: Vec::new(),
-            order: None,
-            nodes: Vec::new(),
-            crt_list: None,
-            options: None,
-            filters: Vec::new(),
-            publish: true,
-        });
+        return Ok(Certificate::new(name.clone()));
     };
     let is_its = |node: &&Node| nodes.iter().any(|other| other.socket == node.socket);
     let chosen: Vec<_> = parts.config.nodes.values().filter(is_its).map(|node| node.name.clone()).collect();
@@ -123,11 +114,4 @@ fn rival(facts: &Facts) -> Rival {
         not_before: Some(facts.not_before),
         names: facts.names.clone(),
     }
-}
-
-/// The names of a bundle, with the one first after which it would be named.
-fn domains(bundle: &Bundle) -> Vec<Identifier> {
-    let first = bundle.first_name();
-    let rest = bundle.facts().names.iter().filter(|name| Some(*name) != first.as_ref()).cloned();
-    first.iter().cloned().chain(rest).collect()
 }
