@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
+#[path = "e2e_secrets/daemon.rs"]
+mod daemon;
 mod support;
 
 use std::collections::BTreeSet;

@@ -21,7 +21,7 @@ impl Watched {
         let (good, bad) = (house.pki.leaf("good.test").issue(), house.pki.leaf("bad.test").issue());
         house.hotcert.scratch().write("watched/good.test.pem", good.fullchain_and_key());
         house.hotcert.scratch().write("watched/bad.test.pem", bad.fullchain() + &good.key_pem());
-        let flags = house.flags_and(&format!("[[watch]]\ndir = {directory:?}\n"));
+        let flags = house.flags_and(&format!("[[watch]]\ndir = {}\n", sidecar::quoted(directory)));
         Self { house, good, bad, flags }
     }
 
@@ -36,16 +36,16 @@ impl Watched {
     fn is_served(&self, leaf: &Leaf) -> bool {
         sidecar::serial(&self.house.nodes[0], &leaf.names()[0]).as_deref() == Some(leaf.serial())
     }
+}
 
-    /// Checks that a document tells of the bad file, and of nothing else.
-    fn expect_problem(&self, outcome: &Outcome) {
-        let json = outcome.json();
-        let [problem] = &json["problems"].as_array().unwrap()[..] else { panic!("{json:#}") };
-        assert!(problem["file"].as_str().unwrap().ends_with("watched/bad.test.pem"), "{json:#}");
-        assert_eq!(problem["certificate"], "bad.test");
-        assert!(problem["message"].as_str().unwrap().contains("key"), "{json:#}");
-        assert!(problem["hint"].is_string(), "{json:#}");
-    }
+/// Checks that a document tells of the bad file, and of nothing else.
+fn expect_problem(outcome: &Outcome) {
+    let json = outcome.json();
+    let [problem] = &json["problems"].as_array().unwrap()[..] else { panic!("{json:#}") };
+    assert!(problem["file"].as_str().unwrap().ends_with("watched/bad.test.pem"), "{json:#}");
+    assert_eq!(problem["certificate"], "bad.test");
+    assert!(problem["message"].as_str().unwrap().contains("key"), "{json:#}");
+    assert!(problem["hint"].is_string(), "{json:#}");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_broken_file_is_told_by_status_until_it_is_mended() {
         (is_told && outcome.json()["certificates"][0]["state"] == "serving").then_some(outcome)
     });
     let outcome = told.unwrap_or_else(|| panic!("{:?}\n{}", watched.run(&["status"]), sidecar.log()));
-    watched.expect_problem(&outcome.expect_code(2));
+    expect_problem(&outcome.expect_code(2));
     let text = watched.run(&["status"]).expect_code(2).stdout;
     assert!(text.contains("watched/bad.test.pem: ") && text.contains("hint: "), "{text}");
     // It is no concern of another certificate.
@@ -77,7 +77,7 @@ fn sync_and_renew_look_at_watched_directories_once() {
     for command in ["sync", "renew"] {
         let watched = Watched::new();
         let outcome = watched.run(&[command, "--json"]).expect_code(2);
-        watched.expect_problem(&outcome);
+        expect_problem(&outcome);
         assert!(watched.is_served(&watched.good));
         let warning =
             outcome.stderr.lines().find(|line| line.starts_with("warning: ") && line.contains("bad.test.pem"));

@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::manager::Manager;
 use crate::support::fake::FakeSocket;
-use crate::support::sidecar::{self, DEADLINE};
+use crate::support::sidecar::{self, DEADLINE, quoted};
 use crate::support::{Haproxy, HaproxyVersion, Hotcert, Http01, Outcome, Pebble, PebbleVersion, Sidecar, Site, poll};
 
 /// How long an order may take on a loaded machine.
@@ -18,7 +18,6 @@ const ORDERED: Duration = Duration::from_secs(40);
 /// A site with a sidecar in two halves.
 struct Split {
     site: Site,
-    via: Http01,
     /// The agent's home. Its configuration leads to a socket that is not HAProxy's, and to a directory that is not there.
     agent: Hotcert,
     trap: FakeSocket,
@@ -29,43 +28,36 @@ struct Split {
 
 impl Split {
     fn new(via: Http01, haproxy: HaproxyVersion, pebble: PebbleVersion) -> Self {
-        let site = Site::answering(via.clone(), Haproxy::new(haproxy), Pebble::new(pebble));
+        let site = Site::answering(via, Haproxy::new(haproxy), Pebble::new(pebble));
         let manager = Manager::new();
         let agent = Hotcert::new().env("NOTIFY_SOCKET", manager.address());
         let trap = FakeSocket::silent(agent.scratch().join("admin.sock"));
-        Self { site, via, agent, trap, loader: Hotcert::new().without_network(), manager }
+        Self { site, agent, trap, loader: Hotcert::new().without_network(), manager }
     }
 
     /// Writes a configuration into somebody's home; returns the flag for it.
-    fn config(&self, home: &Hotcert, socket: PathBuf, crt_dir: PathBuf, domains: &str) -> Vec<OsString> {
-        let Site { haproxy, pebble, hotcert, .. } = &self.site;
-        let via = match self.via {
-            Http01::Map => format!("via = \"haproxy-map\"\nmap = {:?}", haproxy.map()),
-            _ => format!("via = \"listener\"\nlisten = \"{}\"", haproxy.acme_addr()),
-        };
+    fn config(&self, home: &Hotcert, socket: &Path, crt_dir: &Path, domains: &str) -> Vec<OsString> {
         let text = format!(
-            "version = 1\nstate_dir = {:?}\n\
-             [issuer.pebble]\ndirectory = \"{}\"\nroot_ca = {:?}\ncontact = [\"admin@example.org\"]\nterms_agreed = true\n\
-             [solver.http]\ntype = \"http-01\"\nprobe = \"{}\"\n{via}\n\
-             [haproxy.edge]\nsocket = {socket:?}\ncrt_dir = {crt_dir:?}\nverify = [\"{}\"]\n\
+            "version = 1\nstate_dir = {}\n{}\
+             [haproxy.edge]\nsocket = {}\ncrt_dir = {}\nverify = [\"{}\"]\n\
              [[certificate]]\nname = \"shop.test\"\ndomains = [{domains}]\n",
-            hotcert.state_dir(),
-            pebble.directory(),
-            pebble.root_ca(),
-            haproxy.http_addr(),
-            haproxy.https_addr(),
+            quoted(self.site.hotcert.state_dir()),
+            self.site.authority_config(),
+            quoted(socket),
+            quoted(crt_dir),
+            self.site.haproxy.https_addr(),
         );
         vec!["--config".into(), home.scratch().write("hotcert.toml", text).into()]
     }
 
     fn agent_flags(&self, domains: &str) -> Vec<OsString> {
         let nowhere = self.agent.scratch().join("nowhere");
-        let flags = self.config(&self.agent, self.trap.path().to_owned(), nowhere, domains);
+        let flags = self.config(&self.agent, self.trap.path(), &nowhere, domains);
         [["--role".into(), "agent".into()].to_vec(), flags].concat()
     }
 
     fn loader_flags(&self, domains: &str) -> Vec<OsString> {
-        self.config(&self.loader, self.site.haproxy.socket(), self.site.haproxy.crt_dir(), domains)
+        self.config(&self.loader, &self.site.haproxy.socket(), &self.site.haproxy.crt_dir(), domains)
     }
 
     fn start_loader(&self) -> Sidecar {

@@ -69,18 +69,22 @@ impl Sidecar {
 
 /// The flag with a configuration of these nodes, and of whatever follows.
 pub fn flags(hotcert: &Hotcert, nodes: &[&Haproxy], rest: &str) -> Vec<OsString> {
-    let quoted = |path: &Path| format!("{:?}", path.to_str().expect("the tests' paths are text"));
-    let mut text = format!("version = 1\nstate_dir = {}\n", quoted(&hotcert.state_dir()));
+    let mut text = format!("version = 1\nstate_dir = {}\n", quoted(hotcert.state_dir()));
     for (index, node) in nodes.iter().enumerate() {
         text.push_str(&format!(
             "[haproxy.node{index}]\nsocket = {}\ncrt_dir = {}\nverify = [\"{}\"]\n",
-            quoted(&node.socket()),
-            quoted(&node.crt_dir()),
+            quoted(node.socket()),
+            quoted(node.crt_dir()),
             node.https_addr()
         ));
     }
     let path = hotcert.scratch().write("hotcert.toml", text + rest);
     vec!["--config".into(), path.into()]
+}
+
+/// A path as a configuration has it.
+pub fn quoted(path: impl AsRef<Path>) -> String {
+    format!("{:?}", path.as_ref().to_str().expect("the tests' paths are text"))
 }
 
 /// The serial number that a client is shown.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::client::{self, Options, Served};
+use super::sidecar::quoted;
 use super::{Haproxy, HaproxyVersion, Hotcert, Http01, Outcome, Pebble, PebbleVersion, haproxy, pebble};
 
 /// The servers of a site, and its user.
@@ -59,6 +60,23 @@ impl Site {
             Http01::Stateless(_) => vec!["--http-01-stateless".into()],
         });
         all
+    }
+
+    /// The lines of a configuration for the authority and its challenges.
+    pub fn authority_config(&self) -> String {
+        let via = match &self.via {
+            Http01::Listener => format!("via = \"listener\"\nlisten = \"{}\"", self.haproxy.acme_addr()),
+            Http01::Map => format!("via = \"haproxy-map\"\nmap = {}", quoted(self.haproxy.map())),
+            Http01::VirtualMap => "via = \"haproxy-map\"\nmap = \"virt@acme\"".to_owned(),
+            Http01::Stateless(_) => "via = \"stateless\"".to_owned(),
+        };
+        format!(
+            "[issuer.pebble]\ndirectory = \"{}\"\nroot_ca = {}\ncontact = [\"admin@example.org\"]\nterms_agreed = true\n\
+             [solver.http]\ntype = \"http-01\"\nprobe = \"{}\"\n{via}\n",
+            self.pebble.directory(),
+            quoted(self.pebble.root_ca()),
+            self.haproxy.http_addr(),
+        )
     }
 
     /// Runs a command on the node.
