@@ -7,9 +7,6 @@ mod support;
 
 #[path = "e2e_control/files.rs"]
 mod files;
-#[allow(dead_code, reason = "these tests use a part of it")]
-#[path = "e2e_run/house.rs"]
-mod house;
 #[path = "e2e_control/status.rs"]
 mod status;
 
@@ -17,9 +14,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use house::House;
 use support::sidecar::DEADLINE;
-use support::{HaproxyVersion, Outcome, PebbleVersion, Pki, Sidecar, Site, poll};
+use support::{HaproxyVersion, House, Outcome, PebbleVersion, Pki, Sidecar, Site, poll};
 
 /// Asks for the status until it is as wanted.
 fn status_that(house: &House, is_wanted: impl Fn(&Value) -> bool) -> Outcome {

@@ -4,8 +4,6 @@
 
 mod support;
 
-#[path = "e2e_run/house.rs"]
-mod house;
 #[path = "e2e_run/restart.rs"]
 mod restart;
 #[path = "e2e_run/signals.rs"]

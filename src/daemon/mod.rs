@@ -245,7 +245,8 @@ impl Daemon {
                 reports.insert(name.clone(), receiver);
                 tasks.spawn(&format!("node {name}"), |life| node::run(parts.clone(), name.clone(), sender, life));
             }
-            tasks.spawn("tokens", |life| tokens::run(parts.clone(), life));
+            // Orders that are given up leave it tokens to take away.
+            tasks.spawn_cleaner("tokens", |life| tokens::run(parts.clone(), life));
             if !loaded.config.watches.is_empty() {
                 let (watcher, receiver) = files::watcher(parts, loaded);
                 problems = Some(receiver);

@@ -25,6 +25,10 @@ pub(super) struct Tasks {
     running: JoinSet<()>,
     names: BTreeMap<Id, (String, Life)>,
     stop: CancellationToken,
+    /// Those that clean up after the others.
+    cleaners: usize,
+    /// Cancelled when only they are left.
+    stop_cleaners: CancellationToken,
 }
 
 /// What a task lives by: it is told to stop, and says that it is alive.
@@ -73,7 +77,23 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let life = Life { stop: self.stop.clone(), started: Instant::now(), beat: Arc::default() };
+        self.spawn_until(self.stop.clone(), name, task);
+    }
+
+    /// Starts a task that cleans up after the others: it is told to stop when they have ended.
+    pub(super) fn spawn_cleaner<F>(&mut self, name: &str, task: impl FnOnce(Life) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.cleaners += 1;
+        self.spawn_until(self.stop_cleaners.clone(), name, task);
+    }
+
+    fn spawn_until<F>(&mut self, stop: CancellationToken, name: &str, task: impl FnOnce(Life) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let life = Life { stop, started: Instant::now(), beat: Arc::default() };
         let handle = self.running.spawn(task(life.clone()));
         self.names.insert(handle.id(), (name.to_owned(), life));
     }
@@ -103,6 +123,9 @@ impl Tasks {
         let deadline = Instant::now() + STOP_DEADLINE;
         let mut asked = 0;
         while !self.running.is_empty() {
+            if self.running.len() <= self.cleaners {
+                self.stop_cleaners.cancel();
+            }
             tokio::select! {
                 _ = self.ended() => {}
                 () = sleep_until(deadline) => {

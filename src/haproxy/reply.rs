@@ -79,10 +79,18 @@ const SHOWN: usize = 120;
 /// A run of this many base64 characters may be part of a key.
 const SUSPICIOUS_RUN: usize = 40;
 
+/// What `HAProxy` answers, whatever the command, while another one is at work on certificates.
+const LOCKED: &str = "Operations on certificates are currently locked!";
+
+/// Whether a command was refused because another one is at work on certificates.
+pub(super) fn is_locked(reply: &str) -> bool {
+    reply.contains(LOCKED)
+}
+
 impl Rejection {
     /// Parts of a reply that tell the cause (as 2.6 to 3.2 word them), most telling first.
     const TELLING: [(&'static str, Self); 27] = [
-        ("Operations on certificates are currently locked!", Self::Locked),
+        (LOCKED, Self::Locked),
         ("Permission denied", Self::Permission),
         ("Can't allocate memory!", Self::Permission),
         ("Unknown command", Self::UnknownCommand),

@@ -1,8 +1,9 @@
 //! One connection to one worker: opening it, reading, and what changes without a transaction.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::command::{Command, listed};
 use super::connect::Connect;
@@ -15,6 +16,10 @@ use super::wire::{SILENCE, Wire};
 use super::words::{Filter, Map, Options, Word};
 use crate::bundle::Bundle;
 use crate::model::{Address, Facts, Slot};
+
+/// How long a command is repeated while another one is at work on certificates, and how often.
+const LOCKED_DEADLINE: Duration = Duration::from_secs(2);
+const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is assumed until the worker has said who it is: enough for the commands that ask.
 const BEFORE_INFO: (Capabilities, PayloadLimit) = (
@@ -90,7 +95,15 @@ impl Session {
         // Collected, for rustc cannot prove a future with the closure in it to be `Send`.
         let commands: Vec<_> = slots.iter().map(Command::ShowCertificate).collect();
         let replies = self.wire.ask_all(commands, can, limit).await?;
-        slots.iter().zip(replies).map(|(slot, reply)| self.loaded(Command::ShowCertificate(slot), &reply)).collect()
+        let mut all = Vec::with_capacity(slots.len());
+        for (slot, mut reply) in slots.iter().zip(replies) {
+            let command = Command::ShowCertificate(slot);
+            if reply::is_locked(&reply) {
+                reply = self.ask(command).await?;
+            }
+            all.push(self.loaded(command, &reply)?);
+        }
+        Ok(all)
     }
 
     /// What the open transaction holds for a slot; `None` when it is about no or another slot.
@@ -231,8 +244,17 @@ impl Session {
         }
     }
 
+    /// The reply to a command. Where somebody else's is at work on certificates, `HAProxy` refuses ours without looking at it; that
+    /// is over in a moment.
     pub(super) async fn ask(&mut self, command: Command<'_>) -> Result<String, Error> {
-        self.wire.ask(command, self.info.capabilities(), self.info.payload_limit).await
+        let end = Instant::now() + LOCKED_DEADLINE;
+        loop {
+            let reply = self.wire.ask(command, self.info.capabilities(), self.info.payload_limit).await?;
+            if !reply::is_locked(&reply) || Instant::now() >= end {
+                return Ok(reply);
+            }
+            sleep(LOCKED_PAUSE).await;
+        }
     }
 }
 

@@ -24,7 +24,8 @@ pub struct Staged {
 pub struct Failed {
     /// Why.
     pub error: Error,
-    /// The session, where it can still be used. No transaction of ours is open then, as far as `HAProxy` let us end it.
+    /// The session, where it can still be used: no transaction of ours is open then. One that could not be ended has to be found again
+    /// by whoever comes next, so that nothing else is begun after it.
     pub session: Option<Session>,
 }
 
@@ -73,6 +74,7 @@ impl Session {
             && after.rejection() != Some(&Rejection::NoTransaction)
         {
             tracing::warn!(%slot, error = %after, "a transaction could not be aborted");
+            return Box::new(Failed { error, session: None });
         }
         self.failed(error)
     }
@@ -115,7 +117,7 @@ impl Staged {
     pub async fn abort(mut self) -> Result<Session, Box<Failed>> {
         match self.session.abort_stale(&self.slot).await {
             Ok(()) => Ok(self.session),
-            Err(error) => Err(self.session.failed(error)),
+            Err(error) => Err(Box::new(Failed { error, session: None })),
         }
     }
 

@@ -9,10 +9,13 @@ use super::{Error, Reconciler};
 use crate::config::Node;
 use crate::haproxy::{Map, Session, Word};
 use crate::model::Invalid;
-use crate::store::{Place, Token};
+use crate::store::{self, Place, Token};
 
 /// How often the maps are looked at while tokens are wanted: a reload empties them, and the authority asks at any moment.
 const PERIOD: Duration = Duration::from_millis(250);
+
+/// How long another process may be at it, which waits for the slowest node.
+const LOCK_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Keeps the maps of all nodes as the store wants them, until told to stop.
 pub struct Keeper<'a> {
@@ -26,6 +29,9 @@ pub enum TokenError {
     /// The node or the store refuses.
     #[error(transparent)]
     Round(#[from] Error),
+    /// Another process is at it, and a node keeps it waiting.
+    #[error("another process is bringing http-01 tokens to nodes")]
+    Busy,
     /// The map or the token cannot be written in a command.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -65,6 +71,13 @@ impl Keeper<'_> {
     /// nobody listens answers no challenge either: it holds up no order, as long as there is another.
     pub async fn round(&self) -> Result<(), TokenError> {
         let store = self.reconciler.store;
+        if store.tokens().map_err(Error::Store)?.is_empty() {
+            return Ok(());
+        }
+        // What is wanted is looked up under the lock: else one who is slow would add again what another one has just taken away,
+        // and forgotten.
+        let lock = store::until(LOCK_DEADLINE, || store.try_lock_answers()).await.map_err(Error::Store)?;
+        let lock = lock.ok_or(TokenError::Busy)?;
         let mut tokens = store.tokens().map_err(Error::Store)?;
         tokens.retain(|token| matches!(token.place, Place::Map(_)));
         if tokens.is_empty() {
@@ -88,7 +101,7 @@ impl Keeper<'_> {
         }
         for token in tokens {
             if !token.wanted {
-                store.remove_retired_token(&token.token).map_err(Error::Store)?;
+                store.remove_retired_token(&lock, &token.token).map_err(Error::Store)?;
             } else if !token.placed {
                 store.mark_placed(&token.token).map_err(Error::Store)?;
             }

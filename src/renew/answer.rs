@@ -1,5 +1,6 @@
 //! Answering challenges, whichever way is configured, and taking every answer away again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::{Error, Renewer};
 use crate::config::{Solver as Configured, Via};
 use crate::model::{CertName, Token};
 use crate::solver::{Solver, Webroot};
-use crate::store::{self, Place};
+use crate::store::{self, Place, Store};
 
 /// How long a token may take to reach every node: each has a deadline of some seconds of its own.
 const PLACED_DEADLINE: Duration = Duration::from_secs(15);
@@ -43,7 +44,7 @@ impl<'a> Answers<'a> {
             Via::HaproxyMap { map } => (None, Some(Place::Map(map.clone()))),
         };
         let answers = Self { renewer, certificate, solver, _listener: listener, place, presented: Vec::new() };
-        answers.clear_leftovers()?;
+        clear_leftovers(renewer.store, certificate)?;
         Ok(answers)
     }
 
@@ -85,23 +86,18 @@ impl<'a> Answers<'a> {
             .map(drop)
             .ok_or_else(|| Error::TokenNotPlaced { token: token.clone(), waited: PLACED_DEADLINE })
     }
+}
 
-    /// Takes away what a crash left of an earlier attempt at the same certificate, in whichever way it was answered.
-    fn clear_leftovers(&self) -> Result<(), Error> {
-        let store = self.renewer.store;
-        for stored in store.tokens()?.into_iter().filter(|stored| stored.certificate == *self.certificate) {
-            match &stored.place {
-                Place::Map(_) if stored.wanted => store.retire_token(&stored.token)?,
-                Place::Map(_) => {}
-                Place::Webroot(path) => {
-                    if let Ok(token) = stored.token.parse()
-                        && let Err(error) = Webroot::new(path).remove(&token)
-                    {
-                        tracing::warn!(certificate = %self.certificate, %error, "an answer to a challenge was left behind");
-                        continue;
-                    }
-                    store.remove_token(&stored.token)?;
-                }
+impl Renewer<'_> {
+    /// Takes away what crashes left of attempts that nobody goes on with: they ended before there was anything to go on with.
+    pub(super) fn sweep(&self) -> Result<(), Error> {
+        let left: BTreeSet<CertName> = self.store.tokens()?.into_iter().map(|stored| stored.certificate).collect();
+        for name in left {
+            // Whoever is at work on it needs them.
+            if let Some(lock) = self.store.try_lock_certificate(&name)?
+                && self.store.read_journal(&lock)?.is_none()
+            {
+                clear_leftovers(self.store, &name)?;
             }
         }
         Ok(())
@@ -117,4 +113,24 @@ impl Drop for Answers<'_> {
             }
         }
     }
+}
+
+/// Takes away what a crash left of an earlier attempt at a certificate, in whichever way it was answered.
+fn clear_leftovers(store: &Store, certificate: &CertName) -> Result<(), Error> {
+    for stored in store.tokens()?.into_iter().filter(|stored| stored.certificate == *certificate) {
+        match &stored.place {
+            Place::Map(_) if stored.wanted => store.retire_token(&stored.token)?,
+            Place::Map(_) => {}
+            Place::Webroot(path) => {
+                if let Ok(token) = stored.token.parse()
+                    && let Err(error) = Webroot::new(path).remove(&token)
+                {
+                    tracing::warn!(%certificate, %error, "an answer to a challenge was left behind");
+                    continue;
+                }
+                store.remove_token(&stored.token)?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -53,6 +53,12 @@ pub struct ListenLock {
     _file: File,
 }
 
+/// The right to bring tokens to nodes and to take them away; given back on drop.
+#[derive(Debug)]
+pub struct AnswersLock {
+    _file: File,
+}
+
 impl Store {
     /// Locks an address at which challenges are answered; `None` when another process of ours listens there.
     pub fn try_lock_listen(&self, address: SocketAddr) -> Result<Option<ListenLock>, Error> {
@@ -83,6 +89,11 @@ impl Store {
     /// Locks the control socket; `None` when another holds it.
     pub fn try_lock_control(&self) -> Result<Option<ControlLock>, Error> {
         Ok(self.try_lock("control")?.map(|file| ControlLock { _file: file }))
+    }
+
+    /// Locks the answers on nodes; `None` when another holds it.
+    pub fn try_lock_answers(&self) -> Result<Option<AnswersLock>, Error> {
+        Ok(self.try_lock("answers")?.map(|file| AnswersLock { _file: file }))
     }
 
     /// Waits for the lock of the tokens, which is only ever held for one read and one write.

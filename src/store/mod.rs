@@ -50,7 +50,7 @@ pub use budget::Standing;
 pub use certs::{Generation, Meta, Source};
 pub use error::Error;
 pub use journal::{Entry, Journal};
-pub use lock::{AccountLock, CertLock, ControlLock, ListenLock, NodeLock};
+pub use lock::{AccountLock, AnswersLock, CertLock, ControlLock, ListenLock, NodeLock};
 pub use mark::Mark;
 pub use read::bytes as read_file;
 pub use renewal::{Hold, Renewal, Trouble};

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::error::io;
-use super::{Error, Store, read, remove};
+use super::{AnswersLock, Error, Store, read, remove};
 use crate::model::{CertName, Invalid};
 
 /// One token and its state.
@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// Forgets a token that no node has any more, unless it is wanted again: an order that is resumed has the same tokens.
-    pub fn remove_retired_token(&self, token: &str) -> Result<(), Error> {
+    pub fn remove_retired_token(&self, _lock: &AnswersLock, token: &str) -> Result<(), Error> {
         let path = self.token_path(token)?;
         let _lock = self.lock_tokens()?;
         if read::json::<Token>(&path)?.is_some_and(|stored| stored.wanted) {

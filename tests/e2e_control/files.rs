@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 
-use crate::house::House;
 use crate::support::sidecar::{self, DEADLINE};
-use crate::support::{Haproxy, HaproxyVersion, Leaf, Outcome, Sidecar, poll};
+use crate::support::{Haproxy, HaproxyVersion, House, Leaf, Outcome, Sidecar, poll};
 
 /// A house with a watched directory: one file is good, and one has a key that is another one's.
 struct Watched {

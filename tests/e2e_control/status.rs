@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use rustix::process::Signal;
 
-use crate::house::House;
 use crate::status_that;
 use crate::support::authority::{Fault, ScriptedAuthority};
 use crate::support::net::Port;
 use crate::support::process::signal_process;
 use crate::support::sidecar::{DEADLINE, quoted};
-use crate::support::{Haproxy, HaproxyVersion, Pki, Sidecar, poll};
+use crate::support::{Haproxy, HaproxyVersion, House, Pki, Sidecar, poll};
 
 /// Certificates in the test of how soon an answer comes.
 const MANY: usize = 200;

@@ -3,9 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::house::House;
 use crate::support::sidecar::{self, DEADLINE};
-use crate::support::{Haproxy, HaproxyVersion, Leaf, each_haproxy, poll};
+use crate::support::{Haproxy, HaproxyVersion, House, Leaf, each_haproxy, poll};
 
 each_haproxy! {
     a_restarted_haproxy_with_stale_files_is_put_right_within_two_seconds,

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::house::House;
 use crate::support::process::signal_process;
 use crate::support::sidecar::{self, DEADLINE};
-use crate::support::{Haproxy, HaproxyVersion};
+use crate::support::{Haproxy, HaproxyVersion, House};
 
 /// How long a service manager waits for a stop.
 const STOP: Duration = Duration::from_secs(5);

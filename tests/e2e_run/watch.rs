@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::house::House;
 use crate::support::certbot::Certbot;
 use crate::support::sidecar::{self, DEADLINE, served_within};
-use crate::support::{Haproxy, HaproxyVersion, Http01, Leaf, Pebble, PebbleVersion, Sidecar, each_haproxy, poll};
+use crate::support::{
+    Haproxy, HaproxyVersion, House, Http01, Leaf, Pebble, PebbleVersion, Sidecar, each_haproxy, poll,
+};
 
 each_haproxy! {
     a_file_that_is_replaced_is_served_within_half_a_second,

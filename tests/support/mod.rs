@@ -17,6 +17,7 @@
 
 pub mod authority;
 pub mod certbot;
+pub mod chance;
 pub mod client;
 pub mod disk;
 pub mod dns;
@@ -24,6 +25,7 @@ pub mod fake;
 pub mod hammer;
 pub mod haproxy;
 pub mod hotcert;
+pub mod house;
 pub mod http;
 pub mod net;
 pub mod pebble;
@@ -36,18 +38,22 @@ pub mod simulation;
 pub mod site;
 pub mod steps;
 pub mod tool;
+pub mod town;
 pub mod webroot;
 
 pub use certbot::Certbot;
+pub use chance::Chance;
 pub use hammer::Hammer;
 pub use haproxy::{Haproxy, HaproxyVersion, Http01};
 pub use hotcert::{Hotcert, Outcome};
+pub use house::House;
 pub use pebble::{Pebble, PebbleVersion};
 pub use pki::{KeyType, Leaf, Pki};
 pub use scratch::Scratch;
 pub use sidecar::Sidecar;
 pub use site::Site;
 pub use steps::{Point, Steps};
+pub use town::{Answering, Town};
 pub use webroot::Webroot;
 
 use std::fmt::Write as _;

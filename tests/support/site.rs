@@ -119,7 +119,7 @@ impl Site {
 }
 
 /// Files and directories that stand for something unfinished.
-fn leftovers(directory: &Path) -> Vec<String> {
+pub fn leftovers(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -112,13 +112,44 @@ async fn a_refused_set_aborts_nothing_for_nothing_of_ours_is_open() {
     let (a, bundle) = (slot("/c/a.pem"), bundle("a.test", 0));
     let other =
         "The ongoing transaction is about '/c/z.pem' but you are trying to set '/c/a.pem'\nCan't update /c/a.pem!";
-    for (reply, retry) in [(other, Retry::Backoff), ("Operations on certificates are currently locked!", Retry::Now)] {
-        let peer = Peer::new("2.8.25").on("set ssl cert", reply);
-        let failed = peer.open().await.unwrap().stage(&a, &bundle).await.unwrap_err();
-        assert_eq!(failed.error.retry(), retry);
-        assert!(failed.session.unwrap().is_in_step());
-        assert_eq!(peer.commands().len(), 1);
-    }
+    let peer = Peer::new("2.8.25").on("set ssl cert", other);
+    let failed = peer.open().await.unwrap().stage(&a, &bundle).await.unwrap_err();
+    assert_eq!(failed.error.retry(), Retry::Backoff);
+    assert!(failed.session.unwrap().is_in_step());
+    assert_eq!(peer.commands().len(), 1);
+}
+
+#[tokio::test]
+async fn a_command_that_another_one_locks_out_is_repeated() {
+    const LOCKED: &str =
+        "Can't commit /c/a.pem!\nOperations on certificates are currently locked!\nCan't commit /c/a.pem!";
+    let (a, bundle) = (slot("/c/a.pem"), bundle("a.test", 0));
+    let shown = described("*/c/a.pem", "Unused", &bundle);
+    let peer = Peer::new("2.8.25")
+        .on("set ssl cert", "Operations on certificates are currently locked!")
+        .on("set ssl cert", "Transaction created for certificate /c/a.pem!")
+        .on("show ssl cert *", LOCKED)
+        .on("show ssl cert *", &shown)
+        .on("show ssl cert *", &shown)
+        .on("commit", LOCKED)
+        .on("commit", "Committing /c/a.pem.\nSuccess!");
+    let staged = peer.open().await.unwrap().stage(&a, &bundle).await.unwrap();
+    staged.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_transaction_that_cannot_be_aborted_nothing_else_is_begun() {
+    let (a, bundle) = (slot("/c/a.pem"), bundle("a.test", 0));
+    let shown = described("*/c/a.pem", "Unused", &bundle);
+    let peer = Peer::new("2.8.25")
+        .on("set ssl cert", "Transaction created for certificate /c/a.pem!")
+        .on("show ssl cert *", &shown)
+        .on("show ssl cert *", &shown)
+        .on("commit", "Committing /c/a.pem.\nFailed!")
+        .on("abort", "Permission denied");
+    let staged = peer.open().await.unwrap().stage(&a, &bundle).await.unwrap();
+    let failed = staged.commit().await.unwrap_err();
+    assert!(failed.session.is_none());
 }
 
 #[tokio::test]
