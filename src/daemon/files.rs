@@ -35,7 +35,7 @@ pub async fn look_once(
     loaded: Loaded,
 ) -> files::Outcome {
     let (_, receiver) = watch::channel(Arc::new(loaded.clone()));
-    let parts = Parts::new(store.clone(), clock, connect, receiver);
+    let parts = Parts::new(store.clone(), clock, connect, receiver, watch::channel(false).1);
     files::scan_once(watched(&parts, &loaded)).await
 }
 

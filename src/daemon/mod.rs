@@ -165,6 +165,8 @@ struct Parts {
     clock: Arc<dyn Clock>,
     connect: Arc<dyn Connect>,
     loaded: watch::Receiver<Arc<Loaded>>,
+    /// Whether there may be http-01 tokens in the store.
+    tokens: watch::Receiver<bool>,
     /// Wakes the supervisor at once, instead of at its next look.
     stored: Arc<Notify>,
     /// Whether there may be something else to tell of how it goes.
@@ -177,8 +179,9 @@ impl Parts {
         clock: Arc<dyn Clock>,
         connect: Arc<dyn Connect>,
         loaded: watch::Receiver<Arc<Loaded>>,
+        tokens: watch::Receiver<bool>,
     ) -> Self {
-        Self { store, clock, connect, loaded, stored: Arc::default(), news: Arc::default() }
+        Self { store, clock, connect, loaded, tokens, stored: Arc::default(), news: Arc::default() }
     }
 }
 
@@ -206,7 +209,8 @@ impl Daemon {
         let seen = self.store.stamp();
         let first = Arc::new(base.recalling(&self.store));
         let (sender, loaded) = watch::channel(Arc::clone(&first));
-        let parts = Parts::new(self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.connect), loaded);
+        let (tokens_sender, tokens) = watch::channel(false);
+        let parts = Parts::new(self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.connect), loaded, tokens);
         let mut tasks = Tasks::default();
         let drain = CancellationToken::new();
         let status = self.start(&mut tasks, &parts, &first, &drain);
@@ -218,8 +222,17 @@ impl Daemon {
         tracing::info!(
             role = ?self.role, nodes = first.config.nodes.len(), certificates = first.config.certificates.len(), "running"
         );
-        let mut supervisor =
-            Supervisor { daemon: self, base, seen, sender, status, notifier, is_ready: false, told: String::new() };
+        let mut supervisor = Supervisor {
+            daemon: self,
+            base,
+            seen,
+            sender,
+            tokens: tokens_sender,
+            status,
+            notifier,
+            is_ready: false,
+            told: String::new(),
+        };
         let end = supervisor.watch_over(&mut tasks, &parts, signals, &drain).await;
         if let Ok(End::Reload(_)) = &end {
             tracing::info!("starting again with the new configuration");
@@ -280,6 +293,7 @@ struct Supervisor<'a> {
     base: Loaded,
     seen: crate::store::Stamp,
     sender: watch::Sender<Arc<Loaded>>,
+    tokens: watch::Sender<bool>,
     status: Status,
     notifier: Notifier,
     is_ready: bool,
@@ -350,6 +364,8 @@ impl Supervisor<'_> {
 
     /// Takes notice of what was stored. A node that nobody has named before needs a loop of its own.
     fn recall(&mut self, parts: &Parts) -> Option<End> {
+        let has_tokens = parts.store.has_tokens();
+        self.tokens.send_if_modified(|known| std::mem::replace(known, has_tokens) != has_tokens);
         let stamp = parts.store.stamp();
         if stamp == self.seen {
             return None;

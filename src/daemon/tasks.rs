@@ -14,8 +14,8 @@ use super::signals::{Signal, Signals};
 /// How long tasks may take to stop. A service manager's patience is longer; the step that is under way, the transaction of one
 /// certificate, takes milliseconds unless `HAProxy` hangs.
 const STOP_DEADLINE: Duration = Duration::from_secs(4);
-/// How often a task that waits for something long says that it is alive.
-const PULSE: Duration = Duration::from_secs(1);
+/// How often a task that waits for something long says that it is alive. An idle sidecar should seldom wake.
+const PULSE: Duration = Duration::from_secs(10);
 /// How long a task may give no sign of life: far longer than any call that blocks, such as syncing a slow disk.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
 

@@ -284,12 +284,23 @@ impl Process {
     /// Asks which worker answers at an address, on a connection that is closed at once: that costs so little that it can be done
     /// every second, and keeps no worker alive.
     pub async fn ask(connect: &dyn Connect, address: &Address) -> Result<Self, Error> {
-        Ok(greet(connect, address).await?.1)
+        let reply = open(connect, address).await?.ask_once(Command::ShowInfo, BEFORE_INFO.0, BEFORE_INFO.1).await?;
+        Self::parse(&reply).ok_or_else(|| Error::NotHaproxy { address: address.clone() })
     }
 }
 
 /// Connects, starts prompt mode, and asks which worker it is.
 async fn greet(connect: &dyn Connect, address: &Address) -> Result<(Wire, Process), Error> {
+    let mut wire = open(connect, address).await?;
+    let (can, limit) = BEFORE_INFO;
+    let strange = || Error::NotHaproxy { address: address.clone() };
+
+    wire.greet(address, can, limit).await?;
+    let process = Process::parse(&wire.ask(Command::ShowInfo, can, limit).await?).ok_or_else(strange)?;
+    Ok((wire, process))
+}
+
+async fn open(connect: &dyn Connect, address: &Address) -> Result<Wire, Error> {
     let seconds = SILENCE.as_secs();
     let stream = timeout(SILENCE, connect.connect(address))
         .await
@@ -304,13 +315,7 @@ async fn greet(connect: &dyn Connect, address: &Address) -> Result<(Wire, Proces
                 _ => Error::Connect { address, source },
             }
         })?;
-    let mut wire = Wire::new(stream);
-    let (can, limit) = BEFORE_INFO;
-    let strange = || Error::NotHaproxy { address: address.clone() };
-
-    wire.greet(address, can, limit).await?;
-    let process = Process::parse(&wire.ask(Command::ShowInfo, can, limit).await?).ok_or_else(strange)?;
-    Ok((wire, process))
+    Ok(Wire::new(stream))
 }
 
 #[cfg(test)]

@@ -92,6 +92,13 @@ impl Store {
         Ok(tokens)
     }
 
+    /// Whether there may be tokens: one look at the directory, and none at the files.
+    #[must_use]
+    pub fn has_tokens(&self) -> bool {
+        // What is wrong with the directory is told by whoever reads the tokens.
+        fs::read_dir(self.root.join("tokens")).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// Forgets a token that nobody answers any more.
     pub fn remove_token(&self, token: &str) -> Result<(), Error> {
         let path = self.token_path(token)?;

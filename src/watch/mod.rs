@@ -53,7 +53,7 @@ use scan::{Look, Scan};
 
 /// How often roots are looked at, and directories that give no events. A watched directory that is made after hotcert was started
 /// is noticed by this.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 /// How often everything is looked at although no event came: what events do not tell (a link far away that was changed, a mount)
 /// is noticed by this.
 const RESYNC: Duration = Duration::from_mins(1);
