@@ -12,15 +12,15 @@
 //! # The road of a certificate
 //!
 //! ```text
-//!  ACME authority               a certificate file
-//!        |  acme, solver               |
-//!  +-----v-----+                 +-----v-----+
-//!  |   renew   |                 | cli::push |
-//!  +-----+-----+                 +-----+-----+
-//!        |  gate (bundle)              |  gate (bundle)
-//!  +-----v-----------------------------v-----+
-//!  |  store: generations of what passed      |
-//!  +--------------------+--------------------+
+//!  ACME authority        a certificate file       files of other programs
+//!        |  acme, solver        |                           |
+//!  +-----v-----+          +-----v-----+               +-----v-----+
+//!  |   renew   |          | cli::push |               |   watch   |
+//!  +-----+-----+          +-----+-----+               +-----+-----+
+//!        |  gate (bundle)       |  gate (bundle)            |  gate (bundle)
+//!  +-----v----------------------v---------------------------v-----+
+//!  |            store: generations of what passed                 |
+//!  +--------------------+-----------------------------------------+
 //!                       v
 //!   reconcile: observe > plan > apply > verify
 //!        |  haproxy          |  store::publish      ^  probe
@@ -29,8 +29,11 @@
 //!  (runtime API)       reads at its next start   are shown
 //! ```
 //!
-//! - [`renew`] never talks to `HAProxy`, and [`reconcile`] never to an authority: they meet only in the [`store`].
-//! - A certificate that is pushed takes the same road as one that was ordered: the gate ([`bundle::Gate`]), a generation
+//! - [`renew`] never talks to `HAProxy`, and [`reconcile`] never to an authority: they meet only in the [`store`]. So the
+//!   [`daemon`] can run as two processes, of which one has the network and the other the socket.
+//! - Whoever stores something changes the store's [stamp](store::Stamp); whoever wants to know looks at that. So it does not
+//!   matter which task or process it was, and nothing is lost that happened while nobody listened.
+//! - A certificate that is pushed or watched takes the same road as one that was ordered: the gate ([`bundle::Gate`]), a generation
 //!   ([`store::Generation`]), a round. So each can be rolled back, and a bad file never displaces a good generation.
 //! - A [`bundle::Bundle`] exists only after the gate, so that whoever holds one need not check it again.
 //!
@@ -46,13 +49,13 @@
 //! | 1 | [`plan`] | from [`plan::Desired`] and [`plan::Actual`] to a [`plan::Plan`]; no I/O, no time |
 //! | 1 | [`schedule`] | when to renew, and when to try again |
 //! | 2 | [`config`] | the file, flags and what is remembered, to one checked [`config::Config`] |
-//! | 2 | [`store`] | everything that is written to disk: generations, journal, accounts, published files, locks |
+//! | 2 | [`store`] | everything that is written to disk: generations, journal, accounts, failures, published files, locks |
 //! | 2 | [`haproxy`] | the runtime API: a [`haproxy::Session`] is one connection to one worker |
 //! | 2 | [`acme`] | certificate authorities: accounts, orders, challenges |
 //! | 2 | [`solver`] | one file for each way to answer a challenge |
 //! | 2 | [`probe`] | what a client is shown, and what an authority would be answered |
 //! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
-//! | 3 | [`renew`] | what is due, ordering it, storing the generation |
+//! | 3 | [`renew`] | what is due and when, ordering it, storing the generation |
 //! | 3 | [`watch`] | files that other programs write, to generations |
 //! | 3 | [`control`] | the local socket through which the program hands its commands to a daemon |
 //! | 4 | [`observe`] | logs, and what the service manager is told |

@@ -51,10 +51,13 @@ impl Shell for CommandLine {
 
     fn serve(&self, server: Server, context: Context, stop: CancellationToken) -> Serving {
         let (role, about) = (self.args.role, context.base.config.clone());
-        let clerk = Arc::new(Clerk::new(self.store.clone(), stop.clone()));
+        let (store, clerk) = (self.store.clone(), Arc::new(Clerk::new(self.store.clone(), stop.clone())));
         let handler = move |request: Request| {
-            let (clerk, context) = (Arc::clone(&clerk), context.clone());
+            let (clerk, context, store) = (Arc::clone(&clerk), context.clone(), store.clone());
             async move {
+                if matches!(request, Request::Status(_)) {
+                    context.settle(&store).await;
+                }
                 let cached = context.status.report();
                 let outcome = clerk.answer(request, &context.base.config, cached.as_ref()).await;
                 context.stored();

@@ -24,39 +24,36 @@ mod node;
 mod renewals;
 mod signals;
 mod status;
+mod supervisor;
 mod tasks;
+mod teller;
 mod tokens;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub use files::look_once;
 pub use loaded::Loaded;
-use signals::{Signal, Signals};
+use signals::Signals;
 pub use status::{Status, problem_with_file};
+use supervisor::Supervisor;
 use tasks::{Life, Tasks};
+use teller::Teller;
 
 use crate::clock::Clock;
 use crate::control::Server;
 use crate::haproxy::Connect;
 use crate::model::Invalid;
 use crate::observe::Notifier;
-use crate::reconcile::Reconciler;
 use crate::store::Store;
 
-/// How often the supervisor looks whether another process has stored something, and whether all tasks are alive.
-const SUPERVISION_PERIOD: Duration = Duration::from_millis(250);
-/// How long a reload of the configuration waits for orders that are under way: as long as an order is given for its validation.
-const DRAIN_DEADLINE: Duration = Duration::from_mins(2);
 /// The task that places orders; it ends when it is drained.
 const RENEWALS: &str = "renewals";
 
@@ -181,7 +178,7 @@ impl Parts {
         loaded: watch::Receiver<Arc<Loaded>>,
         tokens: watch::Receiver<bool>,
     ) -> Self {
-        Self { store, clock, connect, loaded, tokens, stored: Arc::default(), news: Arc::default() }
+        Self { store, clock, connect, loaded, tokens, stored: Arc::default(), news: Arc::new(AtomicBool::new(true)) }
     }
 }
 
@@ -222,17 +219,8 @@ impl Daemon {
         tracing::info!(
             role = ?self.role, nodes = first.config.nodes.len(), certificates = first.config.certificates.len(), "running"
         );
-        let mut supervisor = Supervisor {
-            daemon: self,
-            base,
-            seen,
-            sender,
-            tokens: tokens_sender,
-            status,
-            notifier,
-            is_ready: false,
-            told: String::new(),
-        };
+        let teller = Teller::new(notifier, self.role, status);
+        let mut supervisor = Supervisor { daemon: self, base, seen, sender, tokens: tokens_sender, notifier, teller };
         let end = supervisor.watch_over(&mut tasks, &parts, signals, &drain).await;
         if let Ok(End::Reload(_)) = &end {
             tracing::info!("starting again with the new configuration");
@@ -282,144 +270,6 @@ async fn control(store: Store, shell: Arc<dyn Shell>, context: Context, life: Li
         Err(error) => {
             tracing::error!(%error, "the control socket cannot be served");
             life.during(life.stop.cancelled()).await;
-        }
-    }
-}
-
-/// Watches over the tasks of one configuration.
-struct Supervisor<'a> {
-    daemon: &'a Daemon,
-    /// The configuration without what is remembered.
-    base: Loaded,
-    seen: crate::store::Stamp,
-    sender: watch::Sender<Arc<Loaded>>,
-    tokens: watch::Sender<bool>,
-    status: Status,
-    notifier: Notifier,
-    is_ready: bool,
-    /// The line about the state that the service manager has.
-    told: String,
-}
-
-impl Supervisor<'_> {
-    async fn watch_over(
-        &mut self,
-        tasks: &mut Tasks,
-        parts: &Parts,
-        signals: &mut Signals,
-        drain: &CancellationToken,
-    ) -> Result<End, Error> {
-        let mut period = interval(SUPERVISION_PERIOD);
-        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut pending: Option<(Loaded, Instant)> = None;
-        let mut fed = Instant::now();
-        loop {
-            let deadline = pending.as_ref().map(|(_, deadline)| *deadline);
-            tokio::select! {
-                signal = signals.next() => match (signal, self.daemon.role.orders()) {
-                    (Signal::Stop, _) => return Ok(End::Stop),
-                    (Signal::Reload, orders) => {
-                        if let Some(new) = self.reload() {
-                            if !orders {
-                                return Ok(End::Reload(Box::new(new)));
-                            }
-                            // An order that is under way is finished first.
-                            drain.cancel();
-                            pending = Some((new, Instant::now() + DRAIN_DEADLINE));
-                        }
-                    }
-                },
-                task = tasks.ended() => {
-                    return match pending.take() {
-                        Some((new, _)) if task == RENEWALS => Ok(End::Reload(Box::new(new))),
-                        _ => Err(Error::TaskEnded { task }),
-                    };
-                }
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    let (new, _) = pending.take().expect("its deadline has come");
-                    return Ok(End::Reload(Box::new(new)));
-                }
-                () = parts.stored.notified() => {}
-                _ = period.tick() => {}
-            }
-            if let Some(end) = self.recall(parts) {
-                return Ok(pending.take().map_or(end, |(new, _)| End::Reload(Box::new(new))));
-            }
-            self.tell_service_manager(tasks, &mut fed);
-            self.tell_state(parts);
-        }
-    }
-
-    /// Reads the configuration again; a wrong one is refused, and the old one stays in use.
-    fn reload(&self) -> Option<Loaded> {
-        tracing::info!("reading the configuration again");
-        self.notifier.reloading();
-        let new = self.daemon.shell.load();
-        if new.is_none() {
-            tracing::error!("the new configuration is refused; the old one stays in use");
-            self.notifier.ready();
-        }
-        new
-    }
-
-    /// Takes notice of what was stored. A node that nobody has named before needs a loop of its own.
-    fn recall(&mut self, parts: &Parts) -> Option<End> {
-        let has_tokens = parts.store.has_tokens();
-        self.tokens.send_if_modified(|known| std::mem::replace(known, has_tokens) != has_tokens);
-        let stamp = parts.store.stamp();
-        if stamp == self.seen {
-            return None;
-        }
-        self.seen = stamp;
-        let new = self.base.recalling(&parts.store);
-        if new.config.nodes != self.sender.borrow().config.nodes {
-            return Some(End::Reload(Box::new(self.base.clone())));
-        }
-        tracing::debug!("something was stored");
-        parts.news.store(true, Ordering::Relaxed);
-        self.sender.send_replace(Arc::new(new));
-        None
-    }
-
-    /// Tells in one line how it goes, when that has changed.
-    fn tell_state(&mut self, parts: &Parts) {
-        if !self.notifier.is_heard() || !self.is_ready {
-            return;
-        }
-        let news = parts.news.swap(false, Ordering::Relaxed);
-        if !(self.status.has_news() || news) {
-            return;
-        }
-        let Some(report) = self.status.report() else { return };
-        let loaded = self.sender.borrow().clone();
-        let reconciler = Reconciler {
-            config: &loaded.config,
-            store: &parts.store,
-            clock: &*parts.clock,
-            connect: &*parts.connect,
-            stop: CancellationToken::new(),
-        };
-        let line = status::line(&reconciler.refresh(None, &report), self.daemon.role);
-        if line != self.told {
-            self.notifier.status(&line);
-            self.told = line;
-        }
-    }
-
-    fn tell_service_manager(&mut self, tasks: &Tasks, fed: &mut Instant) {
-        if !self.is_ready && self.status.every_node_was_tried() {
-            self.is_ready = true;
-            tracing::info!("ready");
-            self.notifier.ready();
-        }
-        if let Some(period) = self.notifier.watchdog()
-            && fed.elapsed() >= period
-        {
-            match tasks.stuck() {
-                None => self.notifier.alive(),
-                Some(task) => tracing::error!(task, "a task makes no progress"),
-            }
-            *fed = Instant::now();
         }
     }
 }

@@ -7,8 +7,10 @@ use super::tasks::Life;
 use crate::reconcile::{Keeper, Reconciler};
 
 pub(super) async fn run(mut parts: Parts, life: Life) {
-    loop {
-        if life.until_stopped(parts.tokens.wait_for(|any| *any)).await.is_none_or(|any| any.is_err()) {
+    while !life.stop.is_cancelled() {
+        let some = async { parts.tokens.wait_for(|any| *any).await.is_ok() };
+        // An order that is given up at the end leaves some that nobody may have noticed yet.
+        if life.until_stopped(some).await.is_none() && !parts.store.has_tokens() {
             return;
         }
         let loaded = parts.loaded.borrow_and_update().clone();

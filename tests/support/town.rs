@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::haproxy::Builder;
+use super::sidecar::quoted;
 use super::{House, Http01, Outcome, Pebble, PebbleVersion, Sidecar, Webroot, pebble, poll, sidecar};
 
 /// How challenges are answered without a process of hotcert, so that one that is killed fails no order.
@@ -38,12 +39,12 @@ impl Town {
     pub fn rest(&self) -> String {
         let haproxy = &self.house.nodes[0];
         let answer = match &self.webroot {
-            Some(webroot) => format!("via = \"webroot\"\npath = {:?}", webroot.path()),
-            None => format!("via = \"haproxy-map\"\nmap = {:?}", haproxy.map()),
+            Some(webroot) => format!("via = \"webroot\"\npath = {}", quoted(webroot.path())),
+            None => format!("via = \"haproxy-map\"\nmap = {}", quoted(haproxy.map())),
         };
-        let (directory, root_ca, probe) = (self.pebble.directory(), self.pebble.root_ca(), haproxy.http_addr());
+        let (directory, root_ca, probe) = (self.pebble.directory(), quoted(self.pebble.root_ca()), haproxy.http_addr());
         let mut text = format!(
-            "[issuer.pebble]\ndirectory = \"{directory}\"\nroot_ca = {root_ca:?}\ncontact = [\"admin@example.org\"]\n\
+            "[issuer.pebble]\ndirectory = \"{directory}\"\nroot_ca = {root_ca}\ncontact = [\"admin@example.org\"]\n\
              terms_agreed = true\n[solver.http]\ntype = \"http-01\"\n{answer}\nprobe = \"{probe}\"\n"
         );
         for name in &self.names {
@@ -104,14 +105,12 @@ impl Town {
 
     /// The answers to challenges that are still given.
     pub fn answers(&self) -> Vec<String> {
-        match &self.webroot {
-            Some(webroot) => webroot.challenges().iter().map(|path| path.display().to_string()).collect(),
-            None => {
-                let haproxy = &self.house.nodes[0];
-                let map = haproxy.cli(&format!("show map {}", haproxy.map().display()));
-                map.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
-            }
+        if let Some(webroot) = &self.webroot {
+            return webroot.challenges().iter().map(|path| path.display().to_string()).collect();
         }
+        let haproxy = &self.house.nodes[0];
+        let map = haproxy.cli(&format!("show map {}", haproxy.map().display()));
+        map.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
     }
 
     /// Checks that nothing is half done: in HAProxy, in its directory, in the store.
