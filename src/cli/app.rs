@@ -17,7 +17,7 @@ use crate::daemon::{self, Loaded};
 use crate::haproxy::SystemConnect;
 use crate::model::CertName;
 use crate::reconcile::{Problem, Reconciler};
-use crate::renew::Renewer;
+use crate::renew::{GRACE, Renewer};
 use crate::store::Store;
 
 /// The parts that a command works with.
@@ -39,10 +39,13 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    /// Waits for it.
+    /// Waits for it, and in a daemon until an order that is under way has had its grace.
     pub(super) async fn asked(&self) {
         match self {
-            Self::Token(token) => token.cancelled().await,
+            Self::Token(token) => {
+                token.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            }
             Self::Signals => {
                 let (Ok(mut interrupt), Ok(mut terminate)) =
                     (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -129,7 +132,11 @@ impl App {
     }
 
     pub(super) fn renewer(&self) -> Renewer<'_> {
-        Renewer::new(&self.store, &self.clock, &self.trust)
+        let renewer = Renewer::new(&self.store, &self.clock, &self.trust);
+        match &self.stop {
+            Stop::Token(token) => renewer.stopped_by(token.clone()),
+            Stop::Signals => renewer,
+        }
     }
 
     /// A certificate must be known.

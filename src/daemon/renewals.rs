@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Parts;
 use super::tasks::Life;
 use crate::reconcile::Problem;
-use crate::renew::Renewer;
+use crate::renew::{GRACE, Renewer};
 
 /// The longest sleep between two looks at the wall clock.
 const CLOCK_PERIOD: Duration = Duration::from_secs(30);
@@ -23,9 +23,9 @@ pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) 
     loop {
         let loaded = parts.loaded.borrow_and_update().clone();
         if due.is_none_or(|due| due <= parts.clock.now()) {
-            let renewer = Renewer::new(&parts.store, &*parts.clock, &loaded.trust);
+            let renewer = Renewer::new(&parts.store, &*parts.clock, &loaded.trust).stopped_by(life.stop.clone());
             let certificates: Vec<_> = loaded.config.certificates.values().collect();
-            let Some(round) = life.until_stopped(renewer.round(certificates, false)).await else { return };
+            let Some(round) = life.until_stopped_for(GRACE, renewer.round(certificates, false)).await else { return };
             due = Some(round.wake_at);
             for (name, error) in &round.failures {
                 let problem = Problem::of(Some(name), None, error).message;

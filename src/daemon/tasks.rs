@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::{Signal, Signals};
@@ -59,9 +59,20 @@ impl Life {
 
     /// The same; `None` once the task is to stop.
     pub(super) async fn until_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.until_stopped_for(Duration::ZERO, work).await
+    }
+
+    /// The same; `None` once the task is to stop, and so much time has passed.
+    pub(super) async fn until_stopped_for<T>(&self, grace: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let stopped = async {
+            self.stop.cancelled().await;
+            if !grace.is_zero() {
+                sleep(grace).await;
+            }
+        };
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => None,
+            () = stopped => None,
             outcome = self.during(work) => Some(outcome),
         }
     }

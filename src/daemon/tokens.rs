@@ -7,7 +7,9 @@ use super::tasks::Life;
 use crate::reconcile::{Keeper, Reconciler};
 
 pub(super) async fn run(mut parts: Parts, life: Life) {
-    while !life.stop.is_cancelled() {
+    loop {
+        // Before the look: one that was under way at the stop may have missed what was retired last.
+        let last = life.stop.is_cancelled();
         let some = async { parts.tokens.wait_for(|any| *any).await.is_ok() };
         // An order that is given up at the end leaves some that nobody may have noticed yet.
         if life.until_stopped(some).await.is_none() && !parts.store.has_tokens() {
@@ -32,6 +34,9 @@ pub(super) async fn run(mut parts: Parts, life: Life) {
             stop.cancel();
         };
         life.during(keep(&keeper, &stop, over)).await;
+        if last {
+            return;
+        }
     }
 }
 

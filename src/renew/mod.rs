@@ -30,6 +30,8 @@ pub use outlook::{Due, Forecast, Why};
 pub use preflight::{Misrouted, lines_via};
 pub use round::Round;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::acme::Http;
 use crate::bundle::Trust;
 use crate::clock::Clock;
@@ -41,6 +43,10 @@ use crate::store::{self, CertLock, Hold, Store};
 /// How long another process may take to order the same certificate before we give up waiting for it.
 const LOCK_DEADLINE: Duration = Duration::from_mins(5);
 
+/// How long an order that is under way may go on after a stop. An answer that is taken away while the authority asks for it fails
+/// the order; most authorities are through with it by then, and a service manager's patience is longer.
+pub const GRACE: Duration = Duration::from_secs(3);
+
 /// Gets certificates from authorities into the store.
 pub struct Renewer<'a> {
     /// Where they are stored.
@@ -51,13 +57,20 @@ pub struct Renewer<'a> {
     pub trust: &'a Trust,
     /// What answers challenges, for all orders in progress.
     listeners: Listeners,
+    stop: CancellationToken,
 }
 
 impl<'a> Renewer<'a> {
     /// A renewer; the orders of one share what answers challenges, so there is best one in a process.
     #[must_use]
     pub fn new(store: &'a Store, clock: &'a dyn Clock, trust: &'a Trust) -> Self {
-        Self { store, clock, trust, listeners: Listeners::default() }
+        Self { store, clock, trust, listeners: Listeners::default(), stop: CancellationToken::new() }
+    }
+
+    /// Once `stop` is cancelled, a round begins no further order; whoever waits for those that are under way gives them [`GRACE`].
+    #[must_use]
+    pub fn stopped_by(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 }
 

@@ -160,6 +160,7 @@ impl Renewer<'_> {
             let (certificate, http, standing) = (looked.certificate, &http, &standing);
             async move {
                 let outcome = match self.met_since(directory, &certificate.name, standing) {
+                    Ok(()) if self.stop.is_cancelled() => Ok(Obtained::Kept(0)),
                     Ok(()) => self.order_if_due(certificate, manner, Some(http)).await,
                     held => held.map(|()| Obtained::Kept(0)),
                 };

@@ -45,7 +45,8 @@ impl Temporary {
     pub(super) fn create(target: &Path, bytes: &[u8], access: Access) -> Result<Self, Error> {
         let (mut file, path) = open_beside(target)?;
         let temporary = |file| Self { _file: file, path: path.clone(), target: target.to_owned(), in_place: false };
-        let filled = fill(&mut file, &path, bytes, access);
+        // Errors name the file that is wanted: the temporary name is another one each time, and an error that stays is told once.
+        let filled = fill(&mut file, target, bytes, access);
         let temporary = temporary(file);
         filled?;
         tracing::trace!(target: "hotcert::step", "store: file written beside its place");
@@ -170,14 +171,14 @@ fn open_beside(target: &Path) -> Result<(File, PathBuf), Error> {
         let file = match new_file(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-            Err(error) => return Err(io("create", &path)(error)),
+            Err(error) => return Err(io("create", target)(error)),
         };
         // Between creation and lock another process may have taken it for a leftover.
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {}
             // A file system without locks: nothing is ever swept there.
             Ok(()) | Err(TryLockError::Error(_)) => {
-                if file.metadata().map_err(io("read", &path))?.nlink() > 0 {
+                if file.metadata().map_err(io("read", target))?.nlink() > 0 {
                     return Ok((file, path));
                 }
             }

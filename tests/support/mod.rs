@@ -52,7 +52,7 @@ pub use pki::{KeyType, Leaf, Pki};
 pub use scratch::Scratch;
 pub use sidecar::Sidecar;
 pub use site::Site;
-pub use steps::{Point, Steps};
+pub use steps::{Point, Stepping, Steps};
 pub use town::{Answering, Town};
 pub use webroot::Webroot;
 

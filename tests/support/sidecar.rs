@@ -78,7 +78,12 @@ pub fn flags(hotcert: &Hotcert, nodes: &[&Haproxy], rest: &str) -> Vec<OsString>
             node.https_addr()
         ));
     }
-    let path = hotcert.scratch().write("hotcert.toml", text + rest);
+    text.push_str(rest);
+    let path = hotcert.scratch().join("hotcert.toml");
+    // Another one may be reading it.
+    if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+        hotcert.scratch().write("hotcert.toml", text);
+    }
     vec!["--config".into(), path.into()]
 }
 

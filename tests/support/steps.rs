@@ -1,14 +1,15 @@
 //! hotcert, run inside the test's own program, so that it can be killed exactly after one of its steps.
 //!
 //! A step is a durable write or a changing request; hotcert reports each by a trace event of the target `hotcert::step`. A test
-//! file that wants them has a test `as_hotcert`, which calls [`play`], and starts its own program again by [`Steps::run`].
+//! file that wants them has a test `as_hotcert`, which calls [`play`], and starts its own program again by [`Steps::run`] or
+//! [`Stepping::start`].
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt as log};
 
+use super::process::signal_process;
 use super::{Scratch, poll};
 
 /// How long one command may take.
@@ -27,8 +29,11 @@ const ARGUMENTS: &str = "TEST_HOTCERT_ARGUMENTS";
 const SEPARATOR: &str = "\u{1f}";
 /// The file to which each step is appended.
 const TRACE: &str = "TEST_HOTCERT_TRACE";
-/// After which step to die.
-const DIE_AFTER: &str = "TEST_HOTCERT_DIE_AFTER";
+/// After which step to be sent a signal, and which.
+const STRUCK_AFTER: &str = "TEST_HOTCERT_STRUCK_AFTER";
+const SIGNAL: &str = "TEST_HOTCERT_SIGNAL";
+/// What is added to the trace's name, for the file that says that the signal was sent.
+const STRUCK: &str = ".struck";
 
 /// A point at which a run can be killed: after the so-many-th occurrence of a step, or before the first one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,36 +65,24 @@ pub struct Steps {
     pub killed: bool,
     /// Whether it came to its end, and succeeded.
     pub succeeded: bool,
-    stderr: String,
+    pub stderr: String,
+}
+
+/// A run that goes on; killed on drop.
+#[derive(Debug)]
+pub struct Stepping {
+    scratch: Scratch,
+    child: Child,
 }
 
 impl Steps {
     /// Runs a command, and kills it at a point.
     pub fn run(arguments: &[OsString], die_after: Option<&Point>) -> Self {
-        let scratch = Scratch::new();
-        let trace = scratch.write("trace", "");
-        let output = |name| File::create_new(scratch.join(name)).expect("the output can be made");
-        let mut command = Command::new(std::env::current_exe().expect("the test's program has a path"));
-        command
-            .args(["as_hotcert", "--exact", "--nocapture"])
-            .env(ARGUMENTS, arguments.join(SEPARATOR.as_ref()))
-            .env(TRACE, &trace)
-            .envs(die_after.map(|point| (DIE_AFTER, point.to_string())))
-            .stdin(Stdio::null())
-            .stdout(output("stdout"))
-            .stderr(output("stderr"));
-        let mut child = command.spawn().expect("the test's program can be started");
-        let status = poll(DEADLINE, || child.try_wait().expect("a child can be waited for"));
-        if status.is_none() {
-            let _ = child.kill();
-            let _ = child.wait();
+        let mut stepping = Stepping::start(arguments, die_after.map(|point| (point, Signal::KILL)));
+        if poll(DEADLINE, || stepping.has_ended().then_some(())).is_none() {
+            let _ = stepping.child.kill();
         }
-        Self {
-            taken: scratch.read("trace").lines().map(str::to_owned).collect(),
-            killed: status.is_some_and(|status| status.code().is_none()),
-            succeeded: status.is_some_and(|status| status.success()),
-            stderr: fs::read_to_string(scratch.join("stderr")).unwrap_or_default(),
-        }
+        stepping.wait()
     }
 
     /// Every point of this run, the start first.
@@ -109,6 +102,61 @@ impl Steps {
     }
 }
 
+impl Stepping {
+    /// Starts a command, which is sent a signal at a point.
+    pub fn start(arguments: &[OsString], struck: Option<(&Point, Signal)>) -> Self {
+        let scratch = Scratch::new();
+        let trace = scratch.write("trace", "");
+        let output = |name| File::create_new(scratch.join(name)).expect("the output can be made");
+        let mut command = Command::new(std::env::current_exe().expect("the test's program has a path"));
+        command
+            .args(["as_hotcert", "--exact", "--nocapture"])
+            .env(ARGUMENTS, arguments.join(SEPARATOR.as_ref()))
+            .env(TRACE, &trace)
+            .stdin(Stdio::null())
+            .stdout(output("stdout"))
+            .stderr(output("stderr"));
+        if let Some((point, signal)) = struck {
+            command.env(STRUCK_AFTER, point.to_string()).env(SIGNAL, signal.as_raw().to_string());
+        }
+        let child = command.spawn().expect("the test's program can be started");
+        Self { scratch, child }
+    }
+
+    /// Whether it has come to its end.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
+    /// Whether it was sent its signal.
+    pub fn was_struck(&self) -> bool {
+        self.scratch.join(format!("trace{STRUCK}")).exists()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        signal_process(self.child.id(), signal);
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Steps {
+        let status = self.child.wait().expect("a child can be waited for");
+        Steps {
+            taken: self.scratch.read("trace").lines().map(str::to_owned).collect(),
+            killed: status.code().is_none(),
+            succeeded: status.success(),
+            stderr: fs::read_to_string(self.scratch.join("stderr")).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Stepping {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl fmt::Debug for Steps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { taken, killed, succeeded, stderr } = self;
@@ -122,8 +170,13 @@ pub fn play() -> ExitCode {
     let arguments = arguments.into_string().expect("the arguments are text");
     let arguments = std::iter::once("hotcert").chain(arguments.split(SEPARATOR)).map(OsString::from);
     let path = std::env::var_os(TRACE).expect("the trace is named");
-    let file = File::options().append(true).open(path).expect("the trace can be written");
-    let recorder = Recorder { state: Mutex::new((file, BTreeMap::new())), die_after: std::env::var(DIE_AFTER).ok() };
+    let file = File::options().append(true).open(&path).expect("the trace can be written");
+    let struck = std::env::var(STRUCK_AFTER).ok().map(|point| {
+        let signal = std::env::var(SIGNAL).ok().and_then(|signal| Signal::from_named_raw(signal.parse().ok()?));
+        (point, signal.expect("a signal is given with its point"))
+    });
+    let mark = path.into_string().expect("the trace's name is text") + STRUCK;
+    let recorder = Recorder { state: Mutex::new((file, BTreeMap::new())), struck, mark };
     hotcert::cli::run(arguments, |_| {
         recorder.record(Point::START);
         let ours = Targets::new().with_target("hotcert", tracing::Level::DEBUG);
@@ -132,10 +185,12 @@ pub fn play() -> ExitCode {
     })
 }
 
-/// Writes down each step, and dies at the right one.
+/// Writes down each step, and is struck at the right one.
 struct Recorder {
     state: Mutex<(File, BTreeMap<String, usize>)>,
-    die_after: Option<String>,
+    struck: Option<(String, Signal)>,
+    /// The file that says so.
+    mark: String,
 }
 
 impl Recorder {
@@ -148,8 +203,11 @@ impl Recorder {
         let occurrence = seen.entry(step.to_owned()).or_default();
         *occurrence += 1;
         let point = Point { step: step.to_owned(), occurrence: *occurrence };
-        if self.die_after.as_ref().is_some_and(|last| *last == point.to_string()) {
-            kill_process(getpid(), Signal::KILL).expect("a process may kill itself");
+        if let Some((last, signal)) = &self.struck
+            && *last == point.to_string()
+        {
+            File::create(&self.mark).expect("the mark can be made");
+            kill_process(getpid(), *signal).expect("a process may strike itself");
         }
     }
 }
