@@ -21,7 +21,7 @@ use crate::schedule::Retry;
 use crate::store::Stamp;
 
 /// How often it is looked which process answers: a restart is to be noticed within a second.
-const PROCESS_PERIOD: Duration = Duration::from_millis(500);
+const PROCESS_PERIOD: Duration = Duration::from_millis(750);
 /// How often everything is compared although nothing is known to have happened, at most: another program may have changed it.
 const RESYNC: Duration = Duration::from_mins(2);
 /// The share of the time that such comparisons may take, as its inverse: with very many certificates they become more seldom.

@@ -21,6 +21,9 @@ use crate::model::{Address, Facts, Slot};
 const LOCKED_DEADLINE: Duration = Duration::from_secs(2);
 const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 
+/// How many replies are held as text at once: enough to keep `HAProxy` busy, and little memory for thousands of slots.
+const BATCH: usize = 256;
+
 /// What is assumed until the worker has said who it is: enough for the commands that ask.
 const BEFORE_INFO: (Capabilities, PayloadLimit) = (
     Capabilities { sni_listing: false, pipelining: false, crt_is_a_suffix: false, long_descriptions: false },
@@ -89,19 +92,21 @@ impl Session {
         self.loaded(command, &reply)
     }
 
-    /// What several slots hold, in the order asked. All replies are in memory at once: ask for thousands in batches.
+    /// What several slots hold, in the order asked.
     pub async fn certificates_of(&mut self, slots: &[Slot]) -> Result<Vec<Option<Loaded>>, Error> {
         let (can, limit) = (self.info.capabilities(), self.info.payload_limit);
-        // Collected, for rustc cannot prove a future with the closure in it to be `Send`.
-        let commands: Vec<_> = slots.iter().map(Command::ShowCertificate).collect();
-        let replies = self.wire.ask_all(commands, can, limit).await?;
         let mut all = Vec::with_capacity(slots.len());
-        for (slot, mut reply) in slots.iter().zip(replies) {
-            let command = Command::ShowCertificate(slot);
-            if reply::is_locked(&reply) {
-                reply = self.ask(command).await?;
+        for some in slots.chunks(BATCH) {
+            // Collected, for rustc cannot prove a future with the closure in it to be `Send`.
+            let commands: Vec<_> = some.iter().map(Command::ShowCertificate).collect();
+            let replies = self.wire.ask_all(commands, can, limit).await?;
+            for (slot, mut reply) in some.iter().zip(replies) {
+                let command = Command::ShowCertificate(slot);
+                if reply::is_locked(&reply) {
+                    reply = self.ask(command).await?;
+                }
+                all.push(self.loaded(command, &reply)?);
             }
-            all.push(self.loaded(command, &reply)?);
         }
         Ok(all)
     }
