@@ -1,0 +1,146 @@
+//! `[[certificate]]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::de::DeValue;
+
+use super::super::read::{Reader, Section, list, one_or_more, parsed, text};
+use super::super::{Certificate, Issuer, Node, Order, Solver};
+use super::{join, not_yet};
+use crate::model::{CertName, Identifier, KeyType, NodeName};
+
+/// The most names that any known authority puts into one certificate.
+const MOST_NAMES: usize = 100;
+
+pub(super) fn certificates(
+    top: &mut Section<'_>,
+    reader: &mut Reader<'_>,
+    issuers: &BTreeMap<String, Issuer>,
+    solvers: &BTreeMap<String, Solver>,
+    nodes: &BTreeMap<NodeName, Node>,
+) -> BTreeMap<CertName, Certificate> {
+    let mut certificates = BTreeMap::new();
+    let mut lines: BTreeMap<CertName, usize> = BTreeMap::new();
+    for mut section in top.array(reader, "certificate") {
+        let named = section.has("name");
+        let domains = section.require(reader, "domains", |value| {
+            let domains = list(value, parsed::<Identifier>)?;
+            let distinct: BTreeSet<_> = domains.iter().collect();
+            match domains.len() {
+                0 => Err("must name at least one domain".to_owned()),
+                count if count > MOST_NAMES => {
+                    Err(format!("names {count} domains, and authorities allow {MOST_NAMES}"))
+                }
+                count if count > distinct.len() => Err("names a domain twice".to_owned()),
+                _ if named => Ok(domains),
+                _ => match CertName::of(&domains[0]) {
+                    Ok(_) => Ok(domains),
+                    Err(invalid) => Err(format!("cannot name the certificate ({invalid}): give it a `name`")),
+                },
+            }
+        });
+        let name = section.get(reader, "name", parsed::<CertName>);
+        let name = match (&name, &domains) {
+            (None, Some(domains)) if !named => CertName::of(&domains[0]).ok(),
+            _ => name,
+        };
+        let of = |known: Vec<&String>, what: &str, name: &str| match known.iter().any(|known| *known == name) {
+            true => Ok(()),
+            false if known.is_empty() => Err(format!("names {name:?}, and no {what} is configured")),
+            false => Err(format!("names {name:?}, and the {what}s are: {}", join(known.iter()))),
+        };
+        let chosen_issuers = section.get(reader, "issuers", |value| {
+            let chosen = one_or_more(value, text)?;
+            chosen.iter().try_for_each(|name| of(issuers.keys().collect(), "issuer", name))?;
+            Ok(chosen.iter().map(|name| issuers[name].clone()).collect::<Vec<_>>())
+        });
+        let chosen_solver = section.get(reader, "solver", |value| {
+            let name = text(value)?;
+            of(solvers.keys().collect(), "solver", &name)?;
+            Ok(solvers[&name].clone())
+        });
+        let keys = section
+            .get(reader, "key", |value| match one_or_more(value, parsed::<KeyType>)? {
+                keys if keys.is_empty() || keys.len() > 2 => Err("must be one key type, or two".to_owned()),
+                keys => Ok(keys),
+            })
+            .unwrap_or_else(|| vec![KeyType::default()]);
+        if keys.len() > 1 {
+            not_yet(reader, &section.key("key"), "a second key kind");
+        }
+        let chosen_nodes = section.get(reader, "nodes", |value| {
+            list(value, |value| {
+                let name: NodeName = parsed(value)?;
+                let known: Vec<_> = nodes.keys().map(ToString::to_string).collect();
+                of(known.iter().collect(), "haproxy", name.as_str())?;
+                Ok(name)
+            })
+        });
+        if chosen_issuers.is_none() && issuers.len() != 1 && !section.was_wrong(reader, "issuers") {
+            let what = if issuers.is_empty() {
+                "no issuer is configured"
+            } else {
+                "several issuers are configured: say which"
+            };
+            section.problem(reader, "issuers", what);
+        }
+        if chosen_solver.is_none() && solvers.len() > 1 && !section.was_wrong(reader, "solver") {
+            section.problem(reader, "solver", "several solvers are configured: say which");
+        }
+        // Every solver that there is answers http-01.
+        if let Some(wildcard) = domains.iter().flatten().find(|domain| domain.is_wildcard()) {
+            section.problem(reader, "domains", format!("{wildcard} is a wildcard, and http-01 cannot prove one"));
+        }
+        let certificate = (name.clone(), domains.clone());
+        let order = Order {
+            issuers: chosen_issuers.unwrap_or_else(|| issuers.values().take(1).cloned().collect()),
+            solver: chosen_solver.or_else(|| solvers.values().next().cloned()).unwrap_or_else(Solver::default_listener),
+            keys,
+        };
+        let rest = Certificate {
+            name: name.unwrap_or_else(|| "invalid".parse().expect("it is a valid certificate name")),
+            domains: domains.unwrap_or_default(),
+            order: Some(order),
+            nodes: chosen_nodes.unwrap_or_default(),
+            crt_list: None,
+            options: section.get(reader, "options", options),
+            filters: section.get(reader, "filters", |value| list(value, filter)).unwrap_or_default(),
+            publish: true,
+        };
+        if let (Some(name), Some(_)) = certificate {
+            if let Some(line) = lines.insert(name.clone(), section.line(reader)) {
+                section.problem(
+                    reader,
+                    "name",
+                    format!("two certificates are named {name}: this one and that of line {line}"),
+                );
+            }
+            certificates.insert(name, rest);
+        }
+        section.finish(reader);
+    }
+    certificates
+}
+
+fn options(value: &DeValue<'_>) -> Result<String, String> {
+    let text = text(value)?;
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    match inner {
+        Some(inner)
+            if inner.bytes().all(|byte| (byte.is_ascii_graphic() || byte == b' ') && !b"[];\\#\"'".contains(&byte)) =>
+        {
+            Ok(text)
+        }
+        _ => Err("must stand in one pair of brackets, as in [alpn h2,http/1.1]".to_owned()),
+    }
+}
+
+fn filter(value: &DeValue<'_>) -> Result<String, String> {
+    let text = text(value)?;
+    let name = text.strip_prefix('!').unwrap_or(&text);
+    match name {
+        "*" => Ok(text),
+        name if matches!(name.parse(), Ok(Identifier::Dns(ascii)) if ascii == name) => Ok(text),
+        _ => Err(format!("{text:?} is no SNI filter: use a name, *.name, or either with a leading !")),
+    }
+}

@@ -1,0 +1,71 @@
+//! From the file to a [`Config`]: a file for each kind of table.
+
+mod certificate;
+mod issuer;
+mod node;
+mod solver;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use toml::de::DeValue;
+
+use super::read::{Reader, one_or_more, path, text};
+use super::{Config, DEFAULT_STATE_DIR, Error};
+use crate::model::Slot;
+pub(super) use issuer::check_mail;
+
+/// The only version of the file's syntax.
+const VERSION: &str = "1";
+
+/// Reads a whole file; `Err` has every problem.
+pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
+    let mut reader = Reader::new(file, content);
+    let mut top = reader.document();
+
+    top.require(&mut reader, "version", |value| match value {
+        DeValue::Integer(number) if number.as_str() == VERSION => Ok(()),
+        _ => Err(format!("must be {VERSION}, the only version there is")),
+    });
+    let state_dir = top.get_or(&mut reader, "state_dir", DEFAULT_STATE_DIR.to_owned(), text).into();
+    let trust = top.get(&mut reader, "trust", |value| one_or_more(value, path)).unwrap_or_default();
+    let issuers = issuer::issuers(&mut top, &mut reader);
+    let solvers = solver::solvers(&mut top, &mut reader);
+    let nodes = node::nodes(&mut top, &mut reader);
+    let certificates = certificate::certificates(&mut top, &mut reader, &issuers, &solvers, &nodes);
+    let watches = watch::watches(&mut top, &mut reader);
+    top.finish(&mut reader);
+
+    if !reader.problems.is_empty() {
+        reader.problems.sort_by_key(|problem| (problem.line, problem.column));
+        return Err(Error::Problems(reader.problems));
+    }
+    Ok(Config {
+        state_dir,
+        trust,
+        issuers,
+        solvers,
+        nodes,
+        certificates,
+        remembered: BTreeSet::new(),
+        watches,
+        settings: reader.settings,
+        warnings: reader.warnings,
+    })
+}
+
+fn not_yet(reader: &mut Reader<'_>, key: &str, what: &str) {
+    reader.warnings.push(format!("{key}: this version does not support {what} yet; the setting has no effect"));
+}
+
+/// Text that becomes part of a slot or the name of a list.
+fn slot_text(value: &DeValue<'_>) -> Result<String, String> {
+    let text = text(value)?;
+    text.parse::<Slot>().map_err(|error| error.reason.to_owned())?;
+    Ok(text)
+}
+
+fn join(names: impl Iterator<Item = impl ToString>) -> String {
+    names.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
+}

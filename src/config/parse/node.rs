@@ -1,0 +1,70 @@
+//! `[haproxy.NAME]`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+
+use super::super::Node;
+use super::super::read::{Reader, Section, boolean, one_or_more, parsed, path, text};
+use super::{not_yet, slot_text};
+use crate::model::{Address, NodeName};
+
+/// Bits that a published file may have: it holds a private key, so at most its group may read it.
+const WIDEST_MODE: u32 = 0o640;
+
+pub(super) fn nodes(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<NodeName, Node> {
+    let mut nodes = BTreeMap::new();
+    for (name, mut section) in top.tables(reader, "haproxy") {
+        let name = match name.parse::<NodeName>() {
+            Ok(name) => Some(name),
+            Err(error) => {
+                section.problem(reader, "", error.to_string());
+                None
+            }
+        };
+        let insecure = section.get_or(reader, "insecure", false, boolean);
+        let socket = section.require(reader, "socket", |value| {
+            let address: Address = parsed(value)?;
+            match address {
+                Address::Tcp(_) if !address.is_local() && !insecure => Err(
+                    "plain TCP off loopback lets anyone on the way read private keys; use tls://, or set insecure = true".to_owned(),
+                ),
+                address => Ok(address),
+            }
+        });
+        if matches!(socket, Some(Address::Tls(_))) {
+            not_yet(reader, &section.key("socket"), "a node behind TLS");
+        }
+        for (key, what) in [("tls", "a node behind TLS"), ("master", "the master socket")] {
+            if section.take(key).is_some() {
+                not_yet(reader, &section.key(key), what);
+            }
+        }
+        let node = Node {
+            name: name.clone().unwrap_or_else(|| "invalid".parse().expect("it is a valid node name")),
+            socket: socket.clone().unwrap_or(Address::Unix(PathBuf::new())),
+            crt_dir: section.get(reader, "crt_dir", path),
+            haproxy_crt_dir: section.get(reader, "haproxy_crt_dir", slot_text),
+            crt_list: section.get(reader, "crt_list", slot_text),
+            verify: section.get(reader, "verify", |value| one_or_more(value, parsed)).unwrap_or_default(),
+            owner: section.get(reader, "owner", text),
+            group: section.get(reader, "group", text),
+            mode: section.get(reader, "mode", mode),
+        };
+        section.finish(reader);
+        if let (Some(name), Some(_)) = (name, socket) {
+            nodes.insert(name, node);
+        }
+    }
+    nodes
+}
+
+fn mode(value: &DeValue<'_>) -> Result<u32, String> {
+    let text = text(value)?;
+    match u32::from_str_radix(&text, 8) {
+        Ok(mode) if mode & !WIDEST_MODE == 0 && mode & 0o400 != 0 => Ok(mode),
+        Ok(_) => Err(format!("{text:?} is wider than 0640 or hides the file from its owner: it holds a private key")),
+        Err(_) => Err(format!("{text:?} is no file mode: use octal digits, as in \"0640\"")),
+    }
+}
