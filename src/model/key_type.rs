@@ -38,6 +38,38 @@ impl KeyType {
     }
 }
 
+/// The algorithm of a key. `HAProxy` may hold one certificate of each kind for a name, and serves the one that the client can use
+/// (configuration manual, `crt`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyKind {
+    /// ECDSA.
+    Ecdsa,
+    /// RSA.
+    Rsa,
+}
+
+impl KeyKind {
+    /// The ending of its file, without the dot.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ecdsa => "ecdsa",
+            Self::Rsa => "rsa",
+        }
+    }
+}
+
+impl KeyType {
+    /// Its algorithm.
+    #[must_use]
+    pub const fn kind(self) -> KeyKind {
+        match self {
+            Self::EcdsaP256 | Self::EcdsaP384 => KeyKind::Ecdsa,
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => KeyKind::Rsa,
+        }
+    }
+}
+
 impl fmt::Display for KeyType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -20,7 +20,7 @@ pub use directory::DirectoryUrl;
 pub use facts::Facts;
 pub use fingerprint::{Fingerprint, Serial, Sha1, Sha256};
 pub use identifier::Identifier;
-pub use key_type::KeyType;
+pub use key_type::{KeyKind, KeyType};
 pub use name::{CertName, NodeName};
 pub use slot::Slot;
 pub use token::Token;
