@@ -50,6 +50,8 @@ pub struct Config {
     pub remembered: BTreeSet<CertName>,
     /// The directories in which other programs put certificates.
     pub watches: Vec<Watch>,
+    /// Which nodes must be there for a new certificate, where the certificate itself does not say it.
+    pub require: Require,
     /// Effective values, and where each came from, in the order of the file.
     pub settings: Vec<Setting>,
     /// What is accepted and has no effect.
@@ -173,6 +175,33 @@ pub struct Certificate {
     pub filters: Vec<String>,
     /// Whether the file for `HAProxy`'s next start is written.
     pub publish: bool,
+    /// Which of its nodes must be there when a new one is loaded; `None` for what holds for all.
+    #[serde(default)]
+    pub require: Option<Require>,
+}
+
+/// Which nodes of a certificate must be there when a new generation of it is loaded. Whichever it is, one node that is there
+/// and refuses keeps it from all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Require {
+    /// Those that can be reached; the others get it when they come back.
+    #[default]
+    Reachable,
+    /// All of them; until then none gets it.
+    All,
+}
+
+impl std::str::FromStr for Require {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "reachable" => Ok(Self::Reachable),
+            "all" => Ok(Self::All),
+            _ => Err("must be reachable or all"),
+        }
+    }
 }
 
 /// A directory in which another program puts certificates.
@@ -239,6 +268,7 @@ impl Certificate {
             options: None,
             filters: Vec::new(),
             publish: true,
+            require: None,
         }
     }
 }
@@ -281,6 +311,12 @@ impl Config {
         // Whatever way leads there; one that does not exist is the same by name alone.
         let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         !self.watches.is_empty() && self.watches.iter().any(|watch| real(&watch.dir) == real(directory))
+    }
+
+    /// Whether every node of a certificate must be there when a new generation is loaded.
+    #[must_use]
+    pub fn requires_all(&self, certificate: &Certificate) -> bool {
+        certificate.require.unwrap_or(self.require) == Require::All
     }
 
     /// The nodes that serve a certificate.

@@ -212,3 +212,38 @@ fn issue_takes_the_configured_certificate_and_lays_flags_over_it() {
     assert_eq!(order.keys, [KeyType::Rsa3072]);
     assert_eq!(certificate.domains.len(), 2, "the certificate of the file is meant as a whole");
 }
+
+#[test]
+fn a_group_stands_for_its_nodes() {
+    let text = "version = 1\nrequire = \"all\"\n[issuer.a]\ndirectory = \"letsencrypt\"\n\
+        [haproxy.one]\nsocket = \"/1\"\n[haproxy.two]\nsocket = \"/2\"\n[haproxy.three]\nsocket = \"/3\"\n\
+        [group.west]\nnodes = [\"two\", \"one\"]\n\
+        [[certificate]]\ndomains = [\"a.test\"]\nnodes = [\"west\", \"two\"]\n\
+        [[certificate]]\ndomains = [\"b.test\"]\nrequire = \"reachable\"\n";
+    let config = parse(text).unwrap();
+    let [a, b] = ["a.test", "b.test"].map(|name| &config.certificates[&name.parse().unwrap()]);
+    assert_eq!(a.nodes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["two", "one"]);
+    assert!(config.requires_all(a) && !config.requires_all(b));
+    assert_eq!(config.nodes_of(b).count(), 3);
+}
+
+#[test]
+fn nodes_and_groups_that_cannot_be_are_named() {
+    let nodes = "version = 1\n[issuer.a]\ndirectory = \"letsencrypt\"\n[haproxy.one]\nsocket = \"/1\"\n";
+    let wrong = |rest: &str| problems(&format!("{nodes}{rest}")).join("\n");
+    let known = "names \"two\", and the haproxys are: one";
+    assert!(
+        wrong("[group.west]\nnodes = [\"two\"]\n").contains(&format!("hotcert.toml:7:9: group.west.nodes: {known}"))
+    );
+    assert!(wrong("[group.west]\nnodes = []\n").contains("must name at least one node"));
+    assert!(wrong("[group.west]\n").contains("group.west"));
+    assert!(wrong("[group.one]\nnodes = [\"one\"]\n").contains("one is a node: give the group another name"));
+    let certificate = "[[certificate]]\ndomains = [\"a.test\"]\n";
+    assert!(wrong(&format!("{certificate}nodes = [\"two\"]\n")).contains(known));
+    let grouped = wrong(&format!("[group.west]\nnodes = [\"one\"]\n{certificate}nodes = [\"two\"]\n"));
+    assert!(grouped.contains(&format!("{known}; the groups are: west")), "{grouped}");
+    assert!(wrong(&format!("{certificate}require = \"most\"\n")).contains("must be reachable or all"));
+    // Two tables of one name: TOML itself forbids it.
+    let twice = wrong("[haproxy.one]\nsocket = \"/2\"\n");
+    assert!(twice.contains("hotcert.toml:6") && twice.contains("duplicate key"), "{twice}");
+}

@@ -69,18 +69,13 @@ impl Simulation {
             probe: Some(port.addr().to_string().parse().expect("it is an address")),
         };
         let certificate = |number| Certificate {
-            name: format!("c{number}.test").parse().expect("it is a name"),
             domains: vec![format!("c{number}.test").parse().expect("it is a name")],
             order: Some(Order {
                 issuers: vec![issuer.clone()],
                 solver: solver.clone(),
                 keys: vec![KeyType::EcdsaP256],
             }),
-            nodes: Vec::new(),
-            crt_list: None,
-            options: None,
-            filters: Vec::new(),
-            publish: true,
+            ..Certificate::new(format!("c{number}.test").parse().expect("it is a name"))
         };
         let roots = CertificateDer::pem_slice_iter(root_pem.as_bytes()).collect::<Result<Vec<_>, _>>();
         Self {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeValue;
 
 use super::super::read::{Reader, Section, list, one_or_more, parsed, text};
-use super::super::{Certificate, Issuer, Node, Order, Solver};
+use super::super::{Certificate, Issuer, Order, Solver};
+use super::group::Groups;
 use super::{join, not_yet};
-use crate::model::{CertName, Identifier, KeyType, NodeName};
+use crate::model::{CertName, Identifier, KeyType};
 
 /// The most names that any known authority puts into one certificate.
 const MOST_NAMES: usize = 100;
@@ -17,7 +18,7 @@ pub(super) fn certificates(
     reader: &mut Reader<'_>,
     issuers: &BTreeMap<String, Issuer>,
     solvers: &BTreeMap<String, Solver>,
-    nodes: &BTreeMap<NodeName, Node>,
+    groups: &Groups<'_>,
 ) -> BTreeMap<CertName, Certificate> {
     let mut certificates = BTreeMap::new();
     let mut lines: BTreeMap<CertName, usize> = BTreeMap::new();
@@ -68,14 +69,7 @@ pub(super) fn certificates(
         if keys.len() > 1 {
             not_yet(reader, &section.key("key"), "a second key kind");
         }
-        let chosen_nodes = section.get(reader, "nodes", |value| {
-            list(value, |value| {
-                let name: NodeName = parsed(value)?;
-                let known: Vec<_> = nodes.keys().map(ToString::to_string).collect();
-                of(known.iter().collect(), "haproxy", name.as_str())?;
-                Ok(name)
-            })
-        });
+        let chosen_nodes = section.get(reader, "nodes", |value| groups.nodes(value));
         if chosen_issuers.is_none() && issuers.len() != 1 && !section.was_wrong(reader, "issuers") {
             let what = if issuers.is_empty() {
                 "no issuer is configured"
@@ -106,6 +100,7 @@ pub(super) fn certificates(
             options: section.get(reader, "options", options),
             filters: section.get(reader, "filters", |value| list(value, filter)).unwrap_or_default(),
             publish: true,
+            require: section.get(reader, "require", parsed),
         };
         if let (Some(name), Some(_)) = certificate {
             if let Some(line) = lines.insert(name.clone(), section.line(reader)) {

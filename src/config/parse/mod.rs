@@ -1,6 +1,7 @@
 //! From the file to a [`Config`]: a file for each kind of table.
 
 mod certificate;
+mod group;
 mod issuer;
 mod node;
 mod solver;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use toml::de::DeValue;
 
-use super::read::{Reader, one_or_more, path, text};
+use super::read::{Reader, one_or_more, parsed, path, text};
 use super::{Config, DEFAULT_STATE_DIR, Error};
 use crate::model::Slot;
 pub(super) use issuer::check_mail;
@@ -33,8 +34,10 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
     let issuers = issuer::issuers(&mut top, &mut reader);
     let solvers = solver::solvers(&mut top, &mut reader);
     let nodes = node::nodes(&mut top, &mut reader);
-    let certificates = certificate::certificates(&mut top, &mut reader, &issuers, &solvers, &nodes);
+    let groups = group::groups(&mut top, &mut reader, &nodes);
+    let certificates = certificate::certificates(&mut top, &mut reader, &issuers, &solvers, &groups);
     let watches = watch::watches(&mut top, &mut reader);
+    let require = top.get(&mut reader, "require", parsed).unwrap_or_default();
     top.finish(&mut reader);
 
     if !reader.problems.is_empty() {
@@ -50,6 +53,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
         certificates,
         remembered: BTreeSet::new(),
         watches,
+        require,
         settings: reader.settings,
         warnings: reader.warnings,
     })
