@@ -19,6 +19,8 @@ use crate::model::{CertName, Facts, Sha256};
 /// How many generations of a certificate are kept: enough to go back past a bad issuer or a bad push, while a certificate of
 /// six days that is renewed twice a week still leaves no heap of old keys.
 const GENERATIONS_KEPT: usize = 5;
+/// The link to the generation that should be served.
+pub(super) const CURRENT: &str = "current";
 const CERT: &str = "cert.pem";
 const CHAIN: &str = "chain.pem";
 const FULLCHAIN: &str = "fullchain.pem";
@@ -157,7 +159,8 @@ impl Store {
     /// Stores a bundle as a new generation and makes it the current one; returns its number.
     ///
     /// When the current or the newest generation is the same bundle, that one is used: a step that is repeated after a crash
-    /// adds nothing. Generations beyond the five newest are deleted, but never the current one nor the one before it.
+    /// adds nothing. Generations beyond the five newest are deleted, but never the current one, the one before it, or the one
+    /// that is [accepted](Store::accepted).
     pub fn add(&self, lock: &CertLock, bundle: &Bundle, meta: &Meta) -> Result<u64, Error> {
         let name = lock.name();
         let place = self.generations_of(name);
@@ -202,19 +205,24 @@ impl Store {
         if self.current_number(name).is_ok_and(|current| current == Some(number)) {
             return Ok(());
         }
-        let new = self.certificate(name).join(".current");
+        self.lead(name, CURRENT, number)?;
+        tracing::trace!(target: "hotcert::step", "store: generation current");
+        self.touch();
+        Ok(())
+    }
+
+    /// Makes a link lead to a generation.
+    pub(super) fn lead(&self, name: &CertName, link: &str, number: u64) -> Result<(), Error> {
+        let new = self.certificate(name).join(format!(".{link}"));
         match fs::remove_file(&new) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(io("remove", &new)(error)),
             _ => {}
         }
-        let link = self.certificate(name).join("current");
+        let link = self.certificate(name).join(link);
         std::os::unix::fs::symlink(format!("generations/{number}"), &new).map_err(io("create", &new))?;
         tracing::trace!(target: "hotcert::step", "store: link to a generation made");
         fs::rename(&new, &link).map_err(io("replace", &link))?;
-        atomic::sync_directory(&self.certificate(name))?;
-        tracing::trace!(target: "hotcert::step", "store: generation current");
-        self.touch();
-        Ok(())
+        atomic::sync_directory(&self.certificate(name))
     }
 
     /// Remembers how a certificate was ordered or pushed, where no configuration says it.
@@ -260,7 +268,7 @@ impl Store {
     }
 
     pub(super) fn current_number(&self, name: &CertName) -> Result<Option<u64>, Error> {
-        let path = self.certificate(name).join("current");
+        let path = self.certificate(name).join(CURRENT);
         let broken = |reason| Error::CurrentBroken { name: name.clone(), path: path.clone(), reason };
         let target = match fs::read_link(&path) {
             Ok(target) => target,
@@ -299,9 +307,10 @@ impl Store {
     /// Deletes old generations; each is hidden by a rename first, so that none is ever seen half deleted.
     fn prune(&self, name: &CertName, current: u64) -> Result<(), Error> {
         let numbers = self.generations(name)?;
-        let previous = numbers.iter().rfind(|number| **number < current);
+        let previous = numbers.iter().rfind(|number| **number < current).copied();
+        let kept = [Some(current), previous, self.accepted(name)];
         let excess = numbers.len().saturating_sub(GENERATIONS_KEPT);
-        let doomed = numbers.iter().filter(|number| **number != current && Some(*number) != previous).take(excess);
+        let doomed = numbers.iter().filter(|number| !kept.contains(&Some(**number))).take(excess);
         for number in doomed {
             self.delete_generation(name, *number)?;
             tracing::trace!(target: "hotcert::step", "store: old generation deleted");
@@ -343,7 +352,7 @@ fn list(directory: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// The number that a directory is named after; only the way in which we write it.
-fn number_in(entry: &str) -> Option<u64> {
+pub(super) fn number_in(entry: &str) -> Option<u64> {
     entry.parse().ok().filter(|number: &u64| *number > 0 && number.to_string() == entry)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::certs::CURRENT;
 use super::error::Error;
 use super::{CertLock, Store, remove};
 use crate::model::CertName;
@@ -29,7 +30,7 @@ impl Store {
         let name = lock.name();
         match mark.current {
             Some(number) => self.select(lock, number)?,
-            None => remove(&self.certificate(name).join("current"))?,
+            None => remove(&self.certificate(name).join(CURRENT))?,
         }
         for number in self.generations(name)?.iter().filter(|number| !mark.generations.contains(number)) {
             self.delete_generation(name, *number)?;

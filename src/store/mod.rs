@@ -4,6 +4,7 @@
 //! <state>/                                             0700, as every directory below; files 0600
 //!   accounts/<authority>/key.pem, account.json         accounts.rs
 //!   certs/<name>/current -> generations/<n>            certs.rs
+//!   certs/<name>/accepted -> generations/<n>           accepted.rs
 //!   certs/<name>/generations/<n>/cert.pem, chain.pem, fullchain.pem, privkey.pem, meta.json
 //!   certs/<name>/settings.json                         certs.rs
 //!   certs/<name>/watched.json                          watched.rs
@@ -26,6 +27,7 @@
 //! The calls block, for as long as the disk takes to sync a few small files; only [`until`] waits. When root runs hotcert on the state of another
 //! user, what it writes belongs to that user, so that the daemon can still read it.
 
+mod accepted;
 mod accounts;
 mod atomic;
 mod budget;

@@ -120,3 +120,24 @@ fn a_damaged_generation_is_named_and_holds_up_neither_the_others_nor_new_ones() 
     assert!(fix.store.bundle(&name(), 1).is_ok());
     assert_eq!(fix.store.add(&lock, &bundle(), &meta()).unwrap(), 3);
 }
+
+#[test]
+fn what_was_accepted_is_kept_until_something_else_is() {
+    let fix = Fixture::new();
+    let add = || {
+        let bundle = bundle_for(&PrivateKey::generate(KeyType::EcdsaP256).unwrap());
+        fix.store.add(&fix.lock(), &bundle, &meta()).unwrap()
+    };
+    assert_eq!(fix.store.accepted(&name()), None);
+    assert_eq!(add(), 1);
+    fix.store.accept(&name(), 1).unwrap();
+    let before = fix.store.stamp();
+    fix.store.accept(&name(), 1).unwrap();
+    assert_eq!(fix.store.stamp(), before, "nothing has changed");
+    (2..10).for_each(|number| assert_eq!(add(), number));
+    assert_eq!(fix.store.accepted(&name()), Some(1));
+    assert!(fix.store.bundle(&name(), 1).is_ok());
+    fix.store.accept(&name(), 9).unwrap();
+    assert_eq!(add(), 10);
+    assert_eq!((fix.store.accepted(&name()), fix.store.generations(&name()).unwrap().contains(&1)), (Some(9), false));
+}
