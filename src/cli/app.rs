@@ -1,5 +1,6 @@
 //! What most commands begin with: configuration, store, roots.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -89,7 +90,7 @@ impl App {
     pub(super) fn with_trust(mut self) -> Result<Self, Failure> {
         let issuers = self.config.certificates.values().filter_map(|certificate| certificate.order.as_ref());
         let root_cas = issuers.flat_map(|order| &order.issuers).filter_map(|issuer| issuer.root_ca.as_ref());
-        let files: std::collections::BTreeSet<&PathBuf> = self.config.trust.iter().chain(root_cas).collect();
+        let files: BTreeSet<&PathBuf> = self.config.trust.iter().chain(root_cas).collect();
         let mut roots = rustls_native_certs::load_native_certs().certs;
         for file in files {
             let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -128,6 +129,7 @@ impl App {
                 Stop::Token(token) => token.clone(),
                 Stop::Signals => CancellationToken::new(),
             },
+            away: BTreeSet::new(),
         }
     }
 

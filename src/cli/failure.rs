@@ -175,7 +175,7 @@ impl From<&reconcile::Error> for Failure {
     fn from(error: &reconcile::Error) -> Self {
         use reconcile::Error as E;
         let kind = match error {
-            E::Node { .. } | E::Restarted { .. } => "node",
+            E::Node { .. } | E::NodeRequired { .. } | E::Restarted { .. } => "node",
             E::Busy { .. } => "busy",
             E::ForeignTransaction { .. } => "foreign-transaction",
             E::Unplaced { .. } | E::Unattachable { .. } => "unplaced",

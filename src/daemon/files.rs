@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::tasks::Life;
 use super::{Loaded, Parts};
 use crate::clock::Clock;
 use crate::config::Certificate;
 use crate::haproxy::Connect;
-use crate::reconcile::Reconciler;
 use crate::store::Store;
 use crate::watch::{self as files, Answer, Problem, Served, Watcher};
 
@@ -68,14 +68,7 @@ impl Served for Nodes {
     fn rivals<'a>(&'a self, certificates: &'a [Certificate]) -> Answer<'a> {
         Box::pin(async move {
             let loaded = self.0.loaded.borrow().clone();
-            let reconciler = Reconciler {
-                config: &loaded.config,
-                store: &self.0.store,
-                clock: &*self.0.clock,
-                connect: &*self.0.connect,
-                stop: tokio_util::sync::CancellationToken::new(),
-            };
-            reconciler.rivals_of(certificates).await
+            self.0.reconciler(&loaded.config, &CancellationToken::new()).rivals_of(certificates).await
         })
     }
 }

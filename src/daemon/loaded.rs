@@ -32,9 +32,12 @@ impl Loaded {
         loaded
     }
 
-    /// The configuration of one node.
+    /// The configuration of one node. Its certificates say which other nodes they have.
     pub(super) fn narrowed_to(&self, node: &NodeName) -> Config {
         let mut config = self.config.clone();
+        for certificate in config.certificates.values_mut().filter(|certificate| certificate.nodes.is_empty()) {
+            certificate.nodes = self.config.nodes.keys().cloned().collect();
+        }
         config.nodes.retain(|name, _| name == node);
         config.certificates.retain(|_, certificate| certificate.nodes.is_empty() || certificate.nodes.contains(node));
         config

@@ -19,6 +19,7 @@
 //! is open then is noted on disk, and is ended by whoever comes next.
 
 mod files;
+mod fleet;
 mod loaded;
 mod node;
 mod renewals;
@@ -29,7 +30,7 @@ mod tasks;
 mod teller;
 mod tokens;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -48,10 +49,12 @@ use tasks::{Life, Tasks};
 use teller::Teller;
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::control::Server;
 use crate::haproxy::Connect;
 use crate::model::Invalid;
 use crate::observe::Notifier;
+use crate::reconcile::Reconciler;
 use crate::store::Store;
 
 /// The task that places orders; it ends when it is drained.
@@ -180,6 +183,18 @@ impl Parts {
     ) -> Self {
         Self { store, clock, connect, loaded, tokens, stored: Arc::default(), news: Arc::new(AtomicBool::new(true)) }
     }
+
+    /// What makes nodes serve what is stored, by a configuration, until `stop` is cancelled.
+    fn reconciler<'a>(&'a self, config: &'a Config, stop: &CancellationToken) -> Reconciler<'a> {
+        Reconciler {
+            config,
+            store: &self.store,
+            clock: &*self.clock,
+            connect: &*self.connect,
+            stop: stop.clone(),
+            away: BTreeSet::new(),
+        }
+    }
 }
 
 /// Why the tasks are stopped.
@@ -240,11 +255,16 @@ impl Daemon {
     fn start(&self, tasks: &mut Tasks, parts: &Parts, loaded: &Loaded, drain: &CancellationToken) -> Status {
         let mut reports = BTreeMap::new();
         let mut problems = None;
+        let (fleet_sender, fleet) = watch::channel(Vec::new());
         if self.role.loads() {
             for name in loaded.config.nodes.keys() {
                 let (sender, receiver) = watch::channel(None);
                 reports.insert(name.clone(), receiver);
                 tasks.spawn(&format!("node {name}"), |life| node::run(parts.clone(), name.clone(), sender, life));
+            }
+            if reports.len() > 1 {
+                let looks = reports.clone();
+                tasks.spawn("fleet", |life| fleet::run(parts.clone(), looks, fleet_sender, life));
             }
             // Orders that are given up leave it tokens to take away.
             tasks.spawn_cleaner("tokens", |life| tokens::run(parts.clone(), life));
@@ -257,7 +277,7 @@ impl Daemon {
         if self.role.orders() {
             tasks.spawn(RENEWALS, |life| renewals::run(parts.clone(), drain.clone(), life));
         }
-        Status::new(reports, problems)
+        Status::new(reports, problems, fleet)
     }
 }
 

@@ -16,7 +16,7 @@ use super::tasks::Life;
 use crate::config::Config;
 use crate::haproxy::Process;
 use crate::model::{CertName, NodeName};
-use crate::reconcile::{CertificateReport, Problem, Reconciler, Report, Verified};
+use crate::reconcile::{CertificateReport, Problem, Report, Verified};
 use crate::schedule::Retry;
 use crate::store::Stamp;
 
@@ -106,13 +106,8 @@ impl NodeLoop {
         let config = loaded.narrowed_to(&self.name);
         let before = self.before();
         let proof = self.choose(&config, before.as_deref());
-        let reconciler = Reconciler {
-            config: &config,
-            store: &self.parts.store,
-            clock: &*self.parts.clock,
-            connect: &*self.parts.connect,
-            stop: life.stop.clone(),
-        };
+        let parts = self.parts.clone();
+        let reconciler = parts.reconciler(&config, &life.stop);
         let began = Instant::now();
         let (mut report, retry) = match reconciler.round_proving(None, Some(&proof)).await {
             Ok(report) => {
@@ -131,7 +126,7 @@ impl NodeLoop {
         if let Some(before) = &before {
             report.carry_over(before);
         }
-        tell(&self.name, before.as_deref(), &report);
+        tell(Some(&self.name), before.as_ref().map_or(&[], |report| &report.problems), &report.problems);
         let report = match before {
             Some(before) if before.repeats(&report) => before,
             _ => {
@@ -143,7 +138,7 @@ impl NodeLoop {
         self.failures = if retry.is_some() { self.failures.saturating_add(1) } else { 0 };
         match retry {
             None | Some(Retry::Never) => RESYNC.max(took * RESYNC_SHARE),
-            Some(_) => LAST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow(self.failures - 1)).max(took),
+            Some(_) => pause(self.failures).max(took),
         }
     }
 
@@ -165,13 +160,19 @@ impl NodeLoop {
     }
 }
 
+/// How long to wait after so many rounds have failed.
+pub(super) fn pause(failures: u32) -> Duration {
+    LAST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow(failures.saturating_sub(1)))
+}
+
 /// Says what went wrong when it begins, and when it is over, not in every round.
-fn tell(node: &NodeName, before: Option<&Report>, now: &Report) {
-    let known: &[Problem] = before.map_or(&[], |report| &report.problems);
-    for problem in now.problems.iter().filter(|problem| !known.contains(problem)) {
-        tracing::warn!(%node, certificate = problem.certificate.as_ref().map(tracing::field::display), "{}", problem.message);
+pub(super) fn tell(node: Option<&NodeName>, before: &[Problem], now: &[Problem]) {
+    let node = node.map(tracing::field::display);
+    for problem in now.iter().filter(|problem| !before.contains(problem)) {
+        let certificate = problem.certificate.as_ref().map(tracing::field::display);
+        tracing::warn!(node, certificate, "{}", problem.message);
     }
-    for problem in known.iter().filter(|problem| !now.problems.contains(problem)) {
-        tracing::info!(%node, "no longer: {}", problem.message);
+    for problem in before.iter().filter(|problem| !now.contains(problem)) {
+        tracing::info!(node, "no longer: {}", problem.message);
     }
 }

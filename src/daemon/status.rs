@@ -25,14 +25,17 @@ const LINE: usize = 500;
 pub struct Status {
     reports: BTreeMap<NodeName, watch::Receiver<Option<Look>>>,
     files: Option<files::Problems>,
+    /// What is wrong with certificates that several nodes serve.
+    fleet: watch::Receiver<Vec<Problem>>,
 }
 
 impl Status {
     pub(super) fn new(
         reports: BTreeMap<NodeName, watch::Receiver<Option<Look>>>,
         files: Option<files::Problems>,
+        fleet: watch::Receiver<Vec<Problem>>,
     ) -> Self {
-        Self { reports, files }
+        Self { reports, files, fleet }
     }
 
     /// Whether each node was looked at, or tried to.
@@ -65,6 +68,7 @@ impl Status {
         if let Some(files) = &self.files {
             report.problems.extend(files.borrow().iter().map(problem_with_file));
         }
+        report.problems.extend(self.fleet.borrow().iter().cloned());
         Some(report)
     }
 }

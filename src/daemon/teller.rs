@@ -9,7 +9,6 @@ use super::status::line;
 use super::tasks::Tasks;
 use super::{Parts, Role, Status};
 use crate::observe::Notifier;
-use crate::reconcile::Reconciler;
 
 /// The share of the time that finding out the line about the state may take, as its inverse: while thousands of certificates are
 /// stored, it would change all the time.
@@ -67,13 +66,7 @@ impl Teller {
         }
         let Some(report) = self.status.report() else { return };
         let loaded = parts.loaded.borrow().clone();
-        let reconciler = Reconciler {
-            config: &loaded.config,
-            store: &parts.store,
-            clock: &*parts.clock,
-            connect: &*parts.connect,
-            stop: CancellationToken::new(),
-        };
+        let reconciler = parts.reconciler(&loaded.config, &CancellationToken::new());
         let line = line(&reconciler.refresh(None, &report), self.role);
         if line != self.told {
             self.notifier.status(&line);

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use super::tasks::Life;
-use crate::reconcile::{Keeper, Reconciler};
+use crate::reconcile::Keeper;
 
 pub(super) async fn run(mut parts: Parts, life: Life) {
     loop {
@@ -16,13 +16,8 @@ pub(super) async fn run(mut parts: Parts, life: Life) {
             return;
         }
         let loaded = parts.loaded.borrow_and_update().clone();
-        let reconciler = Reconciler {
-            config: &loaded.config,
-            store: &parts.store,
-            clock: &*parts.clock,
-            connect: &*parts.connect,
-            stop: life.stop.clone(),
-        };
+        let nodes = parts.clone();
+        let reconciler = nodes.reconciler(&loaded.config, &life.stop);
         let keeper = Keeper { reconciler: &reconciler };
         // A keeper is told to stop, not dropped, so that it takes away what is not wanted any more.
         let stop = life.stop.child_token();

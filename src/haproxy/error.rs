@@ -61,6 +61,12 @@ pub enum Error {
         /// The deadline.
         seconds: u64,
     },
+    /// It was not asked, because it did not answer a moment ago.
+    #[error("{address} did not answer a moment ago")]
+    Away {
+        /// Where it would be asked.
+        address: Address,
+    },
     /// What answers does not speak the runtime API.
     #[error("what listens on {address} is not HAProxy's runtime API")]
     NotHaproxy {
@@ -182,7 +188,9 @@ impl Error {
             Self::NoPermission { .. } => {
                 "run as a member of the socket's group, and put `mode 660 group GROUP` on its `stats socket` line"
             }
-            Self::Connect { .. } | Self::ConnectTimeout { .. } => "look whether the address is right and HAProxy runs",
+            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Away { .. } => {
+                "look whether the address is right and HAProxy runs"
+            }
             Self::Unsupported { .. } => "run hotcert beside HAProxy, and give it the path of the stats socket",
             Self::NotHaproxy { .. } | Self::Endless { .. } => "give the address of a `stats socket` line",
             Self::MasterSocket { .. } => "give the address of a `stats socket` line instead of the one of `haproxy -S`",

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::load::{Nodes, ownership};
 use super::observe::{View, own_file};
 use super::{Error, Failure, Reconciler, Seen, Stored};
+use crate::config::Node;
 use crate::haproxy::Session;
 use crate::model::{CertName, NodeName, Slot};
 use crate::plan::{Contents, Step};
@@ -34,8 +35,12 @@ impl Reconciler<'_> {
                 break;
             }
             let Some(generation) = stored.generations.get(&certificate) else { continue };
+            if let Some(missing) = self.missing_node(&certificate, generation.number, seen) {
+                failures.push(missing);
+                continue;
+            }
             match self.store.bundle(&certificate, generation.number) {
-                Ok(bundle) => failures.extend(self.load(&certificate, &bundle, &mut nodes).await),
+                Ok(bundle) => failures.extend(self.load(&certificate, generation.number, &bundle, &mut nodes).await),
                 Err(error) => failures.push(Failure::of(&certificate, None, error.into())),
             }
         }
@@ -63,16 +68,18 @@ impl Reconciler<'_> {
         Ok(())
     }
 
-    /// Where not one node can be reached, what passed the gate is published all the same, so that `HAProxy` can start with it.
+    /// Where not one node can be reached, what passed the gate is published all the same, so that `HAProxy` can start with it; so
+    /// is what others have accepted where some of them can.
     fn publish_for_the_unreachable(&self, stored: &Stored, seen: &Seen) -> Vec<Failure> {
         let mut failures = Vec::new();
         for (name, generation) in &stored.generations {
             let certificate = &self.config.certificates[name];
-            let mut nodes = self.config.nodes_of(certificate);
-            if !certificate.publish || nodes.any(|node| seen.views.contains_key(&node.name)) {
+            let away = |node: &&Node| !seen.views.contains_key(&node.name);
+            let is_accepted = self.store.accepted(name) == Some(generation.number);
+            if !certificate.publish || !(is_accepted || self.config.nodes_of(certificate).all(|node| away(&node))) {
                 continue;
             }
-            for node in self.config.nodes_of(certificate) {
+            for node in self.config.nodes_of(certificate).filter(away) {
                 let Some(directory) = &node.crt_dir else { continue };
                 let outcome = publish::check_directory(directory).and_then(|()| {
                     let file_name = format!("{name}.pem");

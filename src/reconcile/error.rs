@@ -70,6 +70,14 @@ pub enum Error {
         /// Its size, the limit and the setting.
         limit: TooLarge,
     },
+    /// A node that must be there is not.
+    #[error("certificate {certificate} is loaded only when all its nodes can be reached, and node {node} cannot")]
+    NodeRequired {
+        /// Which certificate.
+        certificate: CertName,
+        /// The node that is missing.
+        node: NodeName,
+    },
     /// The node was restarted or reloaded meanwhile, so what was loaded may be lost.
     #[error("node {node} was restarted while it was being changed")]
     Restarted {
@@ -152,9 +160,11 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Node { source, .. } => source.retry(),
-            Self::Busy { .. } | Self::ForeignTransaction { .. } | Self::Restarted { .. } | Self::Unserved { .. } => {
-                Retry::Backoff
-            }
+            Self::Busy { .. }
+            | Self::ForeignTransaction { .. }
+            | Self::NodeRequired { .. }
+            | Self::Restarted { .. }
+            | Self::Unserved { .. } => Retry::Backoff,
             Self::Store(source) => source.retry(),
             Self::Unplaced { .. } | Self::Unattachable { .. } | Self::TooLarge { .. } | Self::NotServed { .. } => {
                 Retry::Never
@@ -170,6 +180,9 @@ impl Error {
             Self::Busy { .. } => Some("see what it is waiting for by `hotcert status`".to_owned()),
             Self::ForeignTransaction { slot, .. } => Some(format!(
                 "find the program that opened it; if it is gone, end it by `abort ssl cert {slot}` on HAProxy's socket"
+            )),
+            Self::NodeRequired { node, .. } => Some(format!(
+                "bring node {node} back, or set `require = \"reachable\"`, with which it gets the certificate when it is back"
             )),
             Self::Unplaced { why, .. } => Some(why.hint()),
             Self::TooLarge { limit, .. } => Some(limit.hint()),

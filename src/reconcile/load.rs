@@ -37,7 +37,13 @@ pub(super) struct Nodes<'a> {
 
 impl Reconciler<'_> {
     /// Brings one certificate to every node that lacks it.
-    pub(super) async fn load(&self, certificate: &CertName, bundle: &Bundle, nodes: &mut Nodes<'_>) -> Vec<Failure> {
+    pub(super) async fn load(
+        &self,
+        certificate: &CertName,
+        number: u64,
+        bundle: &Bundle,
+        nodes: &mut Nodes<'_>,
+    ) -> Vec<Failure> {
         let works: BTreeMap<NodeName, Work> = nodes
             .sessions
             .keys()
@@ -65,9 +71,10 @@ impl Reconciler<'_> {
             Err(failure) => return vec![failure],
         };
         // Only what HAProxy has accepted is published, so that a reload never fails on our file.
-        if let Err(error) = files.into_iter().try_for_each(publish::Prepared::publish) {
+        let published = files.into_iter().try_for_each(publish::Prepared::publish).map_err(Error::from);
+        if let Err(error) = published.and_then(|()| self.accept(certificate, number)) {
             self.undo(certificate, nodes, staged, &works).await;
-            return vec![Failure::of(certificate, None, error.into())];
+            return vec![Failure::of(certificate, None, error)];
         }
         let mut failures = self.commit_all(certificate, staged, nodes).await;
         for (name, work) in works {

@@ -10,6 +10,7 @@
 mod apply;
 mod desire;
 mod error;
+mod fleet;
 mod inventory;
 mod load;
 mod observe;
@@ -62,6 +63,8 @@ pub struct Reconciler<'a> {
     pub connect: &'a dyn Connect,
     /// Ends a round between two certificates.
     pub stop: CancellationToken,
+    /// Nodes that did not answer a moment ago: they are not asked again, so that one that hangs delays no other.
+    pub away: BTreeSet<NodeName>,
 }
 
 /// The certificates that somebody wants to hear of. A round is always about all, for they may compete for names.
@@ -69,7 +72,10 @@ pub type Scope<'a> = Option<&'a BTreeSet<CertName>>;
 
 /// Everything that was read from disk for a round.
 pub(crate) struct Stored {
+    /// What should be served.
     generations: BTreeMap<CertName, Generation>,
+    /// What is current, and left alone for now: its nodes have not accepted it, and not all of them are at hand in this round.
+    waiting: BTreeMap<CertName, Generation>,
     failures: Vec<Failure>,
 }
 
@@ -147,7 +153,6 @@ impl Reconciler<'_> {
                 tokio::time::sleep(POLL).await;
             }
         }
-        drop(locks);
 
         let (stored, seen) = if let Some(settled) = settled {
             settled
@@ -156,8 +161,11 @@ impl Reconciler<'_> {
             let (seen, _) = self.look(&stored).await;
             (stored, seen)
         };
+        failures.extend(self.accept_what_is_held(&stored, &seen));
+        drop(locks);
         let proof = proof.map(|proof| proof.union(&changed).cloned().collect());
         let handshakes = self.prove(proof.as_ref(), &stored, &seen).await;
+        let waiting: BTreeSet<_> = stored.waiting.keys().cloned().collect();
         let mut report = self.tell(scope, stored, seen, handshakes);
         let (concerned, others): (Vec<_>, Vec<_>) =
             failures.into_iter().partition(|failure| failure.concerns(scope, self.config));
@@ -165,7 +173,7 @@ impl Reconciler<'_> {
             tracing::warn!(certificate = ?failure.certificate, error = %failure.error, "another certificate needs a look");
         }
         report.failures.splice(0..0, concerned);
-        let unserved = unserved(&report);
+        let unserved = unserved(&report, &waiting);
         report.failures.extend(unserved);
         report.problems = report.failures.iter().map(Problem::from).collect();
         Ok(report)
@@ -213,6 +221,14 @@ impl Reconciler<'_> {
         certificates.iter().map(on).collect()
     }
 
+    /// Connects to a node.
+    async fn open(&self, node: &Node) -> Result<Session, haproxy::Error> {
+        if self.away.contains(&node.name) {
+            return Err(haproxy::Error::Away { address: node.socket.clone() });
+        }
+        Session::open(self.connect, &node.socket).await
+    }
+
     /// Reads what nodes have loaded, from all at once.
     async fn inventories<'n>(
         &self,
@@ -220,7 +236,7 @@ impl Reconciler<'_> {
     ) -> (Vec<(&'n Node, Inventory)>, BTreeMap<NodeName, haproxy::Error>) {
         let looks = nodes.into_iter().map(|node| async move {
             let look = async {
-                let mut session = Session::open(self.connect, &node.socket).await?;
+                let mut session = self.open(node).await?;
                 Inventory::take(&mut session).await
             };
             (node, look.await)
@@ -236,19 +252,34 @@ impl Reconciler<'_> {
         (inventories, unreachable)
     }
 
-    /// Reads the current generation of every certificate.
+    /// Reads the generation of every certificate that should be served.
     fn read_store(&self) -> Stored {
-        let mut stored = Stored { generations: BTreeMap::new(), failures: Vec::new() };
-        for name in self.config.certificates.keys() {
-            match self.store.current(name) {
-                Ok(Some(generation)) => {
-                    stored.generations.insert(name.clone(), generation);
-                }
-                Ok(None) => {}
-                Err(error) => stored.failures.push(Failure::of(name, None, Error::Store(error))),
+        let mut stored = Stored { generations: BTreeMap::new(), waiting: BTreeMap::new(), failures: Vec::new() };
+        for certificate in self.config.certificates.values() {
+            if let Err(error) = self.read_into(&mut stored, certificate) {
+                stored.failures.push(Failure::of(&certificate.name, None, Error::Store(error)));
             }
         }
         stored
+    }
+
+    fn read_into(&self, stored: &mut Stored, certificate: &Certificate) -> Result<(), store::Error> {
+        let name = &certificate.name;
+        let Some(current) = self.store.current(name)? else { return Ok(()) };
+        if self.has_all_nodes_of(certificate) {
+            stored.generations.insert(name.clone(), current);
+            return Ok(());
+        }
+        let accepted = self.store.accepted(name);
+        if accepted == Some(current.number) {
+            stored.generations.insert(name.clone(), current);
+            return Ok(());
+        }
+        if let Some(number) = accepted {
+            stored.generations.insert(name.clone(), self.store.generation(name, number)?);
+        }
+        stored.waiting.insert(name.clone(), current);
+        Ok(())
     }
 
     /// Looks at every node, on a fresh connection to each.
@@ -257,7 +288,7 @@ impl Reconciler<'_> {
         let mut sessions = BTreeMap::new();
         let looks = self.config.nodes.values().map(|node| async move {
             let look = async {
-                let mut session = Session::open(self.connect, &node.socket).await?;
+                let mut session = self.open(node).await?;
                 let view = self.observe(&mut session, node, stored).await?;
                 Ok::<_, haproxy::Error>((view, session))
             };
@@ -307,7 +338,7 @@ impl Reconciler<'_> {
 
     /// Locks every node, in one order, so that two processes cannot block each other.
     async fn lock_nodes(&self) -> Result<BTreeMap<NodeName, NodeLock>, Error> {
-        let mut nodes: Vec<_> = self.config.nodes.values().collect();
+        let mut nodes: Vec<_> = self.config.nodes.values().filter(|node| !self.away.contains(&node.name)).collect();
         nodes.sort_by(|a, b| a.socket.cmp(&b.socket));
         let end = tokio::time::Instant::now() + LOCK_DEADLINE;
         let mut locks = BTreeMap::new();
@@ -323,9 +354,11 @@ impl Reconciler<'_> {
 
 /// Certificates that a node does not serve after a round, with no failure that says so yet: `HAProxy` was restarted meanwhile,
 /// something else changed it, or it took what it does not use.
-fn unserved(report: &Report) -> Vec<Failure> {
+fn unserved(report: &Report, waiting: &BTreeSet<CertName>) -> Vec<Failure> {
     let mut unserved = Vec::new();
-    for certificate in report.certificates.iter().filter(|certificate| certificate.generation.is_some()) {
+    let is_stored = |certificate: &&CertificateReport| certificate.generation.is_some();
+    let loaded = |certificate: &&CertificateReport| !waiting.contains(&certificate.name);
+    for certificate in report.certificates.iter().filter(is_stored).filter(loaded) {
         for node in &certificate.nodes {
             let is_known = || report.failures.iter().any(|failure| failure.tells_of(&certificate.name, &node.name));
             if matches!(node.state, NodeState::Stale | NodeState::Absent | NodeState::Detached) && !is_known() {

@@ -25,8 +25,12 @@ impl Reconciler<'_> {
             .map(|certificate| {
                 let name = &certificate.name;
                 let misserved = handshakes.iter().any(|((_, of), outcome)| of == name && outcome.is_err());
-                let nodes = self.served_by(certificate, &seen, &handshakes);
-                self.certificate(certificate, stored.generations.get(name), nodes, misserved)
+                let mut nodes = self.served_by(certificate, &seen, &handshakes);
+                let waiting = stored.waiting.get(name);
+                if let Some(waiting) = waiting {
+                    nodes.iter_mut().for_each(|node| await_the_others(node, waiting.number));
+                }
+                self.certificate(certificate, waiting.or_else(|| stored.generations.get(name)), nodes, misserved)
             })
             .collect();
         let nodes: Vec<_> = self
@@ -65,7 +69,7 @@ impl Reconciler<'_> {
     /// of, and what was noted about ordering since.
     #[must_use]
     pub fn refresh(&self, scope: Scope<'_>, before: &Report) -> Report {
-        let Stored { generations, failures } = self.read_store();
+        let Stored { generations, failures, .. } = self.read_store();
         let known: BTreeMap<_, _> = before.certificates.iter().map(|known| (&known.name, known)).collect();
         let is_wanted = |name: &CertName| scope.is_none_or(|scope| scope.contains(name));
         let certificates = self.config.certificates.values().filter(|certificate| is_wanted(&certificate.name));
@@ -178,6 +182,15 @@ impl Reconciler<'_> {
         let hold = renewal.hold(&standing, now, in_emergency).filter(|_| problem.is_some());
         Ordering { renew_at, next_try: hold.and_then(|hold| hold.until), problem }
     }
+}
+
+/// How a node stands on which a new generation waits for the other nodes.
+fn await_the_others(node: &mut ServedBy, number: u64) {
+    if node.state == NodeState::InSync {
+        node.state = NodeState::Stale;
+        node.verified = Verified::None;
+    }
+    node.detail.get_or_insert_with(|| format!("generation {number} waits until all its nodes have accepted it"));
 }
 
 /// How a generation stands on a node that was not looked at since it was stored.

@@ -50,7 +50,8 @@ impl Reconciler<'_> {
         let mut handshakes = Handshakes::new();
         for (node, view) in &seen.views {
             for (name, want) in &view.desired.certificates {
-                if scope.is_some_and(|scope| !scope.contains(name)) {
+                // What HAProxy does not even hold needs no client to tell of it.
+                if scope.is_some_and(|scope| !scope.contains(name)) || !want.is_held_in(&view.actual) {
                     continue;
                 }
                 let mut outcome = None;

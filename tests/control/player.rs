@@ -1,5 +1,6 @@
 //! Another process of the tests: a server, a daemon, or a client of the control socket.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -176,7 +177,9 @@ async fn look(store: &Store) -> Report {
     let remembered = store.names().unwrap().into_iter().filter_map(|name| store.remembered(&name).unwrap());
     config.recall(remembered.collect::<Vec<_>>());
     let stop = CancellationToken::new();
-    Reconciler { config: &config, store, clock: &SystemClock, connect: &SystemConnect, stop }.report(None).await
+    Reconciler { config: &config, store, clock: &SystemClock, connect: &SystemConnect, stop, away: BTreeSet::new() }
+        .report(None)
+        .await
 }
 
 fn about(role: Role) -> impl Fn() -> About + Send + Sync + 'static {

@@ -1,0 +1,91 @@
+//! Brings new generations to certificates that several nodes serve: on all of them it is staged before any serves it.
+//!
+//! The loops of the nodes bring back what was accepted by all, each for itself. So whatever one node refuses, none serves, and a
+//! node that cannot be reached holds up the others only where it must be there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::Parts;
+use super::node::{Look, pause, tell};
+use super::tasks::Life;
+use crate::model::{CertName, NodeName};
+use crate::reconcile::Problem;
+
+/// How often it is looked, while something waits, whether a node has come back or gone away.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// What the loop of each node has seen last.
+type Looks = BTreeMap<NodeName, watch::Receiver<Option<Look>>>;
+
+pub(super) async fn run(mut parts: Parts, looks: Looks, problems: watch::Sender<Vec<Problem>>, life: Life) {
+    let mut failures = 0;
+    loop {
+        let away = away(&looks);
+        // Not given up in the middle: it ends between two certificates by itself.
+        let waits = life.during(round(&mut parts, away.clone(), &problems, &life)).await;
+        failures = if waits { failures + 1 } else { 0 };
+        let due = Instant::now() + pause(failures);
+        let woken = async {
+            tokio::select! {
+                _ = parts.loaded.changed() => {}
+                () = comes_due(&looks, &away, due), if waits => {}
+            }
+        };
+        if life.until_stopped(woken).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Brings what waits; returns whether something still does.
+async fn round(
+    parts: &mut Parts,
+    away: BTreeSet<NodeName>,
+    problems: &watch::Sender<Vec<Problem>>,
+    life: &Life,
+) -> bool {
+    let loaded = parts.loaded.borrow_and_update().clone();
+    let mut reconciler = parts.reconciler(&loaded.config, &life.stop);
+    reconciler.away = away;
+    let waiting: BTreeSet<CertName> = reconciler.waiting().into_iter().collect();
+    let mut found = Vec::new();
+    if !waiting.is_empty() {
+        match reconciler.round(Some(&waiting)).await {
+            // What is wrong with a node, its own loop tells.
+            Ok(report) => found.extend(report.problems.into_iter().filter(|problem| problem.certificate.is_some())),
+            Err(error) => found.push(Problem::of(None, None, &error)),
+        }
+    }
+    let still: BTreeSet<CertName> = reconciler.waiting().into_iter().collect();
+    found.retain(|problem| problem.certificate.as_ref().is_none_or(|name| still.contains(name)));
+    tell(None, &problems.borrow(), &found);
+    problems.send_if_modified(|known| {
+        let is_news = *known != found;
+        *known = found;
+        is_news
+    });
+    if still != waiting {
+        parts.news.store(true, std::sync::atomic::Ordering::Relaxed);
+        parts.stored.notify_one();
+    }
+    !still.is_empty()
+}
+
+/// Waits until then, or until other nodes can be reached than before.
+async fn comes_due(looks: &Looks, before: &BTreeSet<NodeName>, due: Instant) {
+    while Instant::now() < due && away(looks) == *before {
+        sleep(PERIOD).await;
+    }
+}
+
+/// The nodes that did not answer when they were looked at last.
+fn away(looks: &Looks) -> BTreeSet<NodeName> {
+    let is_away = |look: &watch::Receiver<Option<Look>>| {
+        look.borrow().as_ref().is_some_and(|look| look.report.nodes.iter().any(|node| !node.reachable))
+    };
+    looks.iter().filter(|(_, look)| is_away(look)).map(|(name, _)| name.clone()).collect()
+}
