@@ -202,6 +202,25 @@ fn a_node_that_hangs_delays_no_other() {
 }
 
 #[test]
+fn a_command_waits_only_once_for_a_node_that_hangs() {
+    /// The deadline of a command, with time to spare on a busy machine, and less than twice as long.
+    const ONCE: Duration = Duration::from_secs(9);
+    let house = House::new([HaproxyVersion::V2_6, HaproxyVersion::V3_2].map(Haproxy::new));
+    let (leaf, file) = house.leaf(NAME);
+    signal_process(house.nodes[1].main_pid(), Signal::STOP);
+    let began = Instant::now();
+    let push = house.run(&["push", &file, "--json"]);
+    let took = began.elapsed();
+    signal_process(house.nodes[1].main_pid(), Signal::CONT);
+    assert_eq!(push.expect_code(75).json()["error"]["kind"], "node");
+    assert!(took < ONCE, "{took:?}");
+    let shown = [0, 1].map(|node| sidecar::serial(&house.nodes[node], NAME));
+    assert_eq!(shown, [Some(leaf.serial().to_owned()), None]);
+    house.run(&["sync"]).expect_code(0);
+    assert_eq!(sidecar::serial(&house.nodes[1], NAME).as_deref(), Some(leaf.serial()));
+}
+
+#[test]
 fn a_certificate_for_a_group_reaches_its_nodes_alone() {
     let house = House::new([HaproxyVersion::V2_6, HaproxyVersion::V3_0, HaproxyVersion::V3_2].map(Haproxy::new));
     let rest = format!(

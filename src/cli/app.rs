@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Flags, Remembered};
 use crate::daemon::{self, Loaded};
 use crate::haproxy::SystemConnect;
-use crate::model::CertName;
+use crate::model::{CertName, NodeName};
 use crate::reconcile::{Problem, Reconciler};
 use crate::renew::{GRACE, Renewer};
 use crate::store::Store;
@@ -28,6 +28,8 @@ pub(super) struct App {
     pub(super) clock: SystemClock,
     pub(super) trust: Trust,
     pub(super) stop: Stop,
+    /// Nodes that hang, as was found out on the way.
+    pub(super) away: BTreeSet<NodeName>,
 }
 
 /// Who asks to give up an order.
@@ -83,7 +85,7 @@ impl App {
             return Err(error.into());
         }
         config.recall(remembered);
-        Ok(Self { config, store, clock: SystemClock, trust: Trust::default(), stop })
+        Ok(Self { config, store, clock: SystemClock, trust: Trust::default(), stop, away: BTreeSet::new() })
     }
 
     /// Reads the roots that may end a chain: those of the system, of `trust` and of the issuers.
@@ -115,7 +117,7 @@ impl App {
         let found = daemon::look_once(&app.store, Arc::new(SystemClock), Arc::new(SystemConnect), loaded).await;
         let problems = found.problems.iter().map(daemon::problem_with_file).collect();
         // There may be certificates among them that nobody has heard of before.
-        let App { config, store, trust, stop, .. } = app;
+        let Self { config, store, trust, stop, .. } = app;
         Ok((Self { trust, ..Self::new(config, store, stop)? }, problems))
     }
 
@@ -129,7 +131,7 @@ impl App {
                 Stop::Token(token) => token.clone(),
                 Stop::Signals => CancellationToken::new(),
             },
-            away: BTreeSet::new(),
+            away: self.away.clone(),
         }
     }
 

@@ -33,12 +33,13 @@ pub(super) async fn run(mut app: App, args: &Issue) -> Result<Outcome, Failure> 
     let name = certificate.name.clone();
     let is_configured = app.config.certificates.get(&name).is_some_and(|known| *known == certificate);
     app.config.certificates.insert(name.clone(), certificate.clone());
-    let app = app.with_trust()?;
+    let mut app = app.with_trust()?;
     app.some_nodes()?;
     renew::check(&certificate)?;
 
     // Whatever would keep the certificate from being loaded is found before an order is spent.
-    let rivals = app.reconciler().rivals(&name).await?;
+    let rivals;
+    (rivals, app.away) = app.reconciler().rivals(&name).await?;
     if !args.force {
         let names: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();
         for rival in &rivals {

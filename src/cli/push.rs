@@ -95,7 +95,8 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
     }
     app.config.certificates.insert(name.clone(), certificate.clone());
 
-    let rivals = app.reconciler().rivals(&name).await?;
+    let rivals;
+    (rivals, app.away) = app.reconciler().rivals(&name).await?;
     let required: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();
     let gate = Gate {
         name: &name,

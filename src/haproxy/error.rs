@@ -157,6 +157,12 @@ impl Error {
         matches!(self, Self::NoSocket { .. } | Self::Refused { .. })
     }
 
+    /// Whether the answer was awaited in vain.
+    #[must_use]
+    pub fn let_us_wait(&self) -> bool {
+        matches!(self, Self::Silent { .. } | Self::ConnectTimeout { .. } | Self::Endless { .. } | Self::Away { .. })
+    }
+
     /// When it may be tried again.
     #[must_use]
     pub fn retry(&self) -> Retry {
@@ -188,14 +194,14 @@ impl Error {
             Self::NoPermission { .. } => {
                 "run as a member of the socket's group, and put `mode 660 group GROUP` on its `stats socket` line"
             }
-            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Away { .. } => {
-                "look whether the address is right and HAProxy runs"
-            }
+            Self::Connect { .. } | Self::ConnectTimeout { .. } => "look whether the address is right and HAProxy runs",
             Self::Unsupported { .. } => "run hotcert beside HAProxy, and give it the path of the stats socket",
             Self::NotHaproxy { .. } | Self::Endless { .. } => "give the address of a `stats socket` line",
             Self::MasterSocket { .. } => "give the address of a `stats socket` line instead of the one of `haproxy -S`",
             Self::Level { .. } => "add `level admin` to the `stats socket` line",
-            Self::Silent { .. } => "HAProxy hangs, or all connections of `stats maxconn` (10 by default) are taken",
+            Self::Silent { .. } | Self::Away { .. } => {
+                "HAProxy hangs, or all connections of `stats maxconn` (10 by default) are taken"
+            }
             Self::TooLarge { source, .. } => return Some(source.hint()),
             Self::ForeignTransaction { .. } => "let only one program load certificates into this HAProxy",
             Self::Rejected { rejection, .. } => match rejection {

@@ -86,11 +86,22 @@ pub(crate) struct Seen {
     unreachable: BTreeMap<NodeName, haproxy::Error>,
 }
 
+impl Seen {
+    fn hanging(&self) -> impl Iterator<Item = NodeName> {
+        hanging(&self.unreachable)
+    }
+}
+
+/// The nodes among these that let us wait.
+fn hanging(unreachable: &BTreeMap<NodeName, haproxy::Error>) -> impl Iterator<Item = NodeName> {
+    unreachable.iter().filter(|(_, error)| error.let_us_wait()).map(|(name, _)| name.clone())
+}
+
 impl Reconciler<'_> {
     /// Looks at every node and plans for it; changes nothing.
     pub async fn views(&self) -> (BTreeMap<NodeName, View>, BTreeMap<NodeName, haproxy::Error>) {
         let stored = self.read_store();
-        let (seen, _) = self.look(&stored).await;
+        let (seen, _) = self.look(&stored, &self.away).await;
         (seen.views, seen.unreachable)
     }
 
@@ -101,7 +112,7 @@ impl Reconciler<'_> {
         let generation = Generation::of(0, meta, bundle);
         let mut stored = self.read_store();
         stored.generations.insert(name.clone(), generation);
-        let (seen, _) = self.look(&stored).await;
+        let (seen, _) = self.look(&stored, &self.away).await;
         for view in seen.views.values() {
             let Some(want) = view.desired.certificates.get(name) else { continue };
             if let Err(limit) = view.info.fits(&want.slot, bundle) {
@@ -114,7 +125,7 @@ impl Reconciler<'_> {
     /// Looks at everything and says how it stands; changes nothing.
     pub async fn report(&self, scope: Scope<'_>) -> Report {
         let stored = self.read_store();
-        let (seen, _) = self.look(&stored).await;
+        let (seen, _) = self.look(&stored, &self.away).await;
         let handshakes = self.handshakes(scope, &stored, &seen).await;
         self.tell(scope, stored, seen, handshakes)
     }
@@ -128,12 +139,15 @@ impl Reconciler<'_> {
     /// certificates a daemon cannot ask for all of them each time.
     pub async fn round_proving(&self, scope: Scope<'_>, proof: Scope<'_>) -> Result<Report, Error> {
         let locks = self.lock_nodes().await?;
+        // What hangs once costs its deadline once.
+        let mut away = self.away.clone();
         let mut failures = Vec::new();
         let mut settled = None;
         let mut changed = BTreeSet::new();
         for attempt in 1..=ATTEMPTS {
             let stored = self.read_store();
-            let (seen, sessions) = self.look_without_foreign_transactions(&stored).await?;
+            let (seen, sessions) = self.look_without_foreign_transactions(&stored, &away).await?;
+            away.extend(seen.hanging());
             let idle = seen.views.values().all(|view| view.plan.steps.is_empty());
             if !idle || attempt == 1 {
                 changed.extend(apply::sequence(&seen.views));
@@ -158,7 +172,7 @@ impl Reconciler<'_> {
             settled
         } else {
             let stored = self.read_store();
-            let (seen, _) = self.look(&stored).await;
+            let (seen, _) = self.look(&stored, &away).await;
             (stored, seen)
         };
         failures.extend(self.accept_what_is_held(&stored, &seen));
@@ -180,9 +194,10 @@ impl Reconciler<'_> {
     }
 
     /// What the nodes serve now in the slot that a certificate would get: what a new one is measured against. Fails where no node
-    /// can be reached, or the certificate could not be loaded or published.
-    pub async fn rivals(&self, name: &CertName) -> Result<Vec<Rival>, Error> {
-        let Some(certificate) = self.config.certificates.get(name) else { return Ok(Vec::new()) };
+    /// can be reached, or the certificate could not be loaded or published. Tells also which nodes hang, see
+    /// [`away`](Self::away).
+    pub async fn rivals(&self, name: &CertName) -> Result<(Vec<Rival>, BTreeSet<NodeName>), Error> {
+        let Some(certificate) = self.config.certificates.get(name) else { return Ok(Default::default()) };
         for directory in self.config.nodes_of(certificate).filter_map(|node| node.crt_dir.as_ref()) {
             // Before HAProxy is asked, which cannot say what is wrong with it.
             if certificate.publish {
@@ -202,7 +217,8 @@ impl Reconciler<'_> {
             }
             rivals.insert(node.name.clone(), inventory.rival(&slot, node));
         }
-        Ok(one_is_reachable(rivals, unreachable)?.into_values().flatten().collect())
+        let hanging = hanging(&unreachable).collect();
+        Ok((one_is_reachable(rivals, unreachable)?.into_values().flatten().collect(), hanging))
     }
 
     /// The same for many certificates at once, with one look at each node. What has no place, or no node that can be reached, has
@@ -222,8 +238,8 @@ impl Reconciler<'_> {
     }
 
     /// Connects to a node.
-    async fn open(&self, node: &Node) -> Result<Session, haproxy::Error> {
-        if self.away.contains(&node.name) {
+    async fn open(&self, node: &Node, away: &BTreeSet<NodeName>) -> Result<Session, haproxy::Error> {
+        if away.contains(&node.name) {
             return Err(haproxy::Error::Away { address: node.socket.clone() });
         }
         Session::open(self.connect, &node.socket).await
@@ -236,7 +252,7 @@ impl Reconciler<'_> {
     ) -> (Vec<(&'n Node, Inventory)>, BTreeMap<NodeName, haproxy::Error>) {
         let looks = nodes.into_iter().map(|node| async move {
             let look = async {
-                let mut session = self.open(node).await?;
+                let mut session = self.open(node, &self.away).await?;
                 Inventory::take(&mut session).await
             };
             (node, look.await)
@@ -283,12 +299,12 @@ impl Reconciler<'_> {
     }
 
     /// Looks at every node, on a fresh connection to each.
-    async fn look(&self, stored: &Stored) -> (Seen, BTreeMap<NodeName, Session>) {
+    async fn look(&self, stored: &Stored, away: &BTreeSet<NodeName>) -> (Seen, BTreeMap<NodeName, Session>) {
         let mut seen = Seen::default();
         let mut sessions = BTreeMap::new();
         let looks = self.config.nodes.values().map(|node| async move {
             let look = async {
-                let mut session = self.open(node).await?;
+                let mut session = self.open(node, away).await?;
                 let view = self.observe(&mut session, node, stored).await?;
                 Ok::<_, haproxy::Error>((view, session))
             };
@@ -313,11 +329,12 @@ impl Reconciler<'_> {
     async fn look_without_foreign_transactions(
         &self,
         stored: &Stored,
+        away: &BTreeSet<NodeName>,
     ) -> Result<(Seen, BTreeMap<NodeName, Session>), Error> {
         let deadline = tokio::time::Instant::now() + FOREIGN_DEADLINE;
         let mut told = false;
         loop {
-            let (seen, sessions) = self.look(stored).await;
+            let (seen, sessions) = self.look(stored, away).await;
             let in_the_way = seen.views.values().find_map(|view| {
                 let slot = view.foreign_transaction.clone().filter(|_| !view.plan.steps.is_empty())?;
                 Some((view.node.name.clone(), slot))
