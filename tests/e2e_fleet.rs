@@ -221,6 +221,31 @@ fn a_command_waits_only_once_for_a_node_that_hangs() {
 }
 
 #[test]
+fn to_go_back_to_what_one_node_refuses_changes_nothing() {
+    let large = Haproxy::new(HaproxyVersion::V3_0).global("tune.bufsize 32768");
+    let house = House::new([large, Haproxy::new(HaproxyVersion::V2_8)]);
+    let first = house.pki.leaf(NAME).pem_size(TOO_LARGE).issue();
+    house.hotcert.scratch().write("first.pem", first.fullchain_and_key());
+    let run = |arguments: &[&str], nodes: &str| {
+        let rest = format!(
+            "[issuer.nobody]\ndirectory = \"https://127.0.0.1:1/dir\"\n\
+             [[certificate]]\ndomains = [\"{NAME}\"]\nnodes = {nodes}\n"
+        );
+        house.hotcert.run(arguments.iter().map(OsString::from).chain(house.flags_and(&rest)))
+    };
+    let both = "[\"node0\", \"node1\"]";
+    run(&["push", "first.pem"], "[\"node0\"]").expect_code(0);
+    let (second, file) = house.leaf(NAME);
+    run(&["push", &file], both).expect_code(0);
+
+    let back = run(&["rollback", NAME, "--json"], both).expect_code(1);
+    assert_eq!(back.json()["error"]["kind"], "too-large", "{back:?}");
+    assert!(house.nodes.iter().all(|node| sidecar::serial(node, NAME).as_deref() == Some(second.serial())));
+    assert_eq!(run(&["plan"], both).expect_code(0).stdout, "nothing to do\n");
+    house.expect_no_open_transaction();
+}
+
+#[test]
 fn a_certificate_for_a_group_reaches_its_nodes_alone() {
     let house = House::new([HaproxyVersion::V2_6, HaproxyVersion::V3_0, HaproxyVersion::V3_2].map(Haproxy::new));
     let rest = format!(

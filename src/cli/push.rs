@@ -19,7 +19,7 @@ use crate::bundle::{Bundle, Gate, pem};
 use crate::clock::Clock;
 use crate::config::Certificate;
 use crate::model::{CertName, Identifier};
-use crate::reconcile::{NodeState, Report};
+use crate::reconcile::Report;
 use crate::store::{Meta, Source};
 
 /// What `push` prints.
@@ -124,19 +124,13 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
         return Err(failure);
     }
     let outcome = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await;
-    if !outcome.as_ref().is_ok_and(was_taken) {
+    if !outcome.as_ref().is_ok_and(Report::is_taken) {
         // What was good before stays what should be served, and whoever pushed this one still has the file.
         let lock = app.renewer().lock(&name).await?;
         app.store.go_back(&lock, &before)?;
     }
     let report = outcome?;
     Ok(conclude(&Document { notices, report: &report }, &report, Vec::new()))
-}
-
-/// Whether at least one node serves what was pushed, or nothing went wrong.
-fn was_taken(report: &Report) -> bool {
-    let mut nodes = report.certificates.iter().flat_map(|certificate| &certificate.nodes);
-    report.failures.is_empty() || nodes.any(|node| node.state == NodeState::InSync)
 }
 
 async fn store(app: &App, certificate: &Certificate, bundle: &Bundle, to_remember: bool) -> Result<(), Failure> {

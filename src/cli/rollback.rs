@@ -10,6 +10,7 @@ use super::status::conclude;
 use crate::bundle::Gate;
 use crate::clock::Clock;
 use crate::model::Identifier;
+use crate::reconcile::Report;
 
 pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
     let app = app.with_trust()?;
@@ -29,10 +30,17 @@ pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
     let fullchain = [target.leaf_pem(), target.chain_pem()].concat();
     gate.admit(&[fullchain.as_bytes(), target.key().pem().as_bytes()])?;
 
+    let before = app.store.mark(name)?;
     let lock = app.renewer().lock(name).await?;
     app.store.select(&lock, number)?;
     drop(lock);
+    let outcome = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await;
+    if !outcome.as_ref().is_ok_and(Report::is_taken) {
+        // What no node takes is not what should be served.
+        let lock = app.renewer().lock(name).await?;
+        app.store.go_back(&lock, &before)?;
+    }
+    let report = outcome?;
     tracing::info!(certificate = %name, generation = number, "went back");
-    let report = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await?;
     Ok(conclude(&report, &report, Vec::new()))
 }

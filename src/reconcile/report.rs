@@ -248,6 +248,13 @@ impl Report {
         }
     }
 
+    /// Whether at least one node serves what the round was to bring, or nothing went wrong.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        let mut nodes = self.certificates.iter().flat_map(|certificate| &certificate.nodes);
+        self.failures.is_empty() || nodes.any(|node| node.state == NodeState::InSync)
+    }
+
     /// Whether it says the same as another one.
     #[must_use]
     pub fn repeats(&self, other: &Self) -> bool {
