@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::outcome::{Note, Outcome};
 use super::{Global, Output};
 use crate::config::{Config, DEFAULT_FILE, Flags, Issuer, Order, Setting, Solver};
-use crate::haproxy::{Session, SystemConnect};
+use crate::haproxy::{Session, SystemConnect, socket_lines};
 use crate::renew;
 use crate::solver;
 
@@ -41,6 +41,9 @@ pub(super) async fn run(global: &Global, args: &Args, output: &Output) -> Result
 fn check(global: &Global) -> Result<Outcome, Failure> {
     let file = global.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
     let config = Config::load(Some(file), &Flags::default())?;
+    if !config.unreadable.is_empty() {
+        return Err(crate::config::Error::Problems(config.unreadable).into());
+    }
     let checked = Checked { ok: true, warnings: config.warnings };
     let notes = checked.warnings.iter().map(|warning| Note::new("warning", warning)).collect();
     let counts = format!("{} certificates on {} nodes", config.certificates.len(), config.nodes.len());
@@ -61,17 +64,14 @@ async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &O
     let mut version = None;
     let mut text = String::new();
     for node in app.config.nodes.values() {
-        match Session::open(&SystemConnect, &node.socket).await {
+        match Session::open(&SystemConnect, node.endpoint()).await {
             Ok(session) => {
                 let (major, minor) = session.info().version.branch;
                 version = version.max(Some((major.into(), minor.into())));
             }
             Err(error) => {
                 tracing::warn!(node = %node.name, %error, "the version is not known");
-                text.push_str(&format!(
-                    "# In the global section:\nstats socket {} mode 660 level admin\n\n",
-                    node.socket
-                ));
+                text.push_str(&format!("{}\n", socket_lines(&node.socket)));
             }
         }
         if let Some(directory) = node.directory() {

@@ -120,6 +120,7 @@ impl Node {
         Self {
             name,
             socket,
+            tls: None,
             crt_dir: None,
             haproxy_crt_dir: None,
             crt_list: None,

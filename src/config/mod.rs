@@ -22,7 +22,7 @@ pub use problem::{Error, Problem};
 pub use read::Setting;
 pub use remembered::Remembered;
 
-use crate::model::{Address, Authority, CertName, DirectoryUrl, Identifier, KeyType, NodeName};
+use crate::model::{Address, Authority, CertName, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyType, NodeName};
 
 /// Read when no other file is named, if it is there.
 pub const DEFAULT_FILE: &str = "/etc/hotcert/hotcert.toml";
@@ -56,6 +56,8 @@ pub struct Config {
     pub settings: Vec<Setting>,
     /// What is accepted and has no effect.
     pub warnings: Vec<String>,
+    /// Files that are named and cannot be read by who asks. Others may, or they come later: it is told by `config check` alone.
+    pub unreadable: Vec<Problem>,
 }
 
 /// An authority and our relation to it.
@@ -140,6 +142,9 @@ pub struct Node {
     pub name: NodeName,
     /// Its stats socket.
     pub socket: Address,
+    /// The files with which one behind TLS is reached.
+    #[serde(default)]
+    pub tls: Option<ClientTls>,
     /// Where files for its next start are published.
     pub crt_dir: Option<PathBuf>,
     /// The same directory as `HAProxy` names it.
@@ -274,6 +279,12 @@ impl Certificate {
 }
 
 impl Node {
+    /// How its stats socket is reached.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint { address: &self.socket, tls: self.tls.as_ref() }
+    }
+
     /// The directory of published files, as `HAProxy` names it.
     #[must_use]
     pub fn directory(&self) -> Option<String> {

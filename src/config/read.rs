@@ -29,6 +29,7 @@ pub(super) struct Reader<'a> {
     pub(super) problems: Vec<Problem>,
     pub(super) settings: Vec<Setting>,
     pub(super) warnings: Vec<String>,
+    pub(super) unreadable: Vec<Problem>,
 }
 
 /// A table whose keys are taken one by one; what is left in the end is unknown.
@@ -48,7 +49,7 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, problems: Vec::new(), settings: Vec::new(), warnings: Vec::new() }
+        Self { file, text, problems: Vec::new(), settings: Vec::new(), warnings: Vec::new(), unreadable: Vec::new() }
     }
 
     /// Parses the text; syntax errors become problems.
@@ -63,14 +64,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn problem(&mut self, span: &Range<usize>, key: &str, what: impl Into<String>) {
+        let problem = self.problem_at(span, key, what);
+        self.problems.push(problem);
+    }
+
+    fn problem_at(&self, span: &Range<usize>, key: &str, what: impl Into<String>) -> Problem {
         let (line, column) = self.place(span.start);
-        self.problems.push(Problem {
-            file: self.file.to_owned(),
-            line,
-            column,
-            key: key.to_owned(),
-            what: what.into(),
-        });
+        Problem { file: self.file.to_owned(), line, column, key: key.to_owned(), what: what.into() }
     }
 
     fn place(&self, offset: usize) -> (usize, usize) {
@@ -182,6 +182,38 @@ impl<'a> Section<'a> {
     /// Reports a problem about the table as a whole.
     pub(super) fn problem(&self, reader: &mut Reader<'_>, name: &str, what: impl Into<String>) {
         reader.problem(&self.span, &self.key(name), what);
+    }
+
+    /// Takes the path of a file that has to be there, absolute.
+    pub(super) fn file(&mut self, reader: &mut Reader<'_>, name: &'static str) -> Option<PathBuf> {
+        let span = self.entries.get(name).map(|entry| entry.value.span());
+        let path = self.require(reader, name, |value| match path(value)? {
+            path if path.is_absolute() => Ok(path),
+            path => Err(format!("{} is not an absolute path", path.display())),
+        })?;
+        // Never opened unless it is a file: opening a pipe waits for its writer.
+        let readable = std::fs::metadata(&path).and_then(|found| match found.is_file() {
+            true => std::fs::File::open(&path).map(drop),
+            false => Err(std::io::Error::other("it is not a regular file")),
+        });
+        if let (Err(error), Some(span)) = (readable, span) {
+            let problem = reader.problem_at(&span, &self.key(name), format!("cannot read {}: {error}", path.display()));
+            reader.unreadable.push(problem);
+        }
+        Some(path)
+    }
+
+    /// Takes a table of one's own, such as `[haproxy.NAME.tls]`, which may be written in line.
+    pub(super) fn table(&mut self, reader: &mut Reader<'_>, name: &'static str) -> Option<Section<'a>> {
+        let entry = self.take(name)?;
+        let span = entry.value.span();
+        match entry.value.into_inner() {
+            DeValue::Table(table) => Some(Section::new(entry.key, span, table)),
+            other => {
+                reader.problem(&span, &entry.key, format!("must be a table, not {}", a(&other)));
+                None
+            }
+        }
     }
 
     /// Takes a table of tables, such as `[issuer.NAME]`.

@@ -86,7 +86,7 @@ impl NodeLoop {
     async fn has_another_process(&self) -> bool {
         let loaded = self.parts.loaded.borrow().clone();
         let Some(node) = loaded.config.nodes.get(&self.name) else { return false };
-        let found = Process::ask(&*self.parts.connect, &node.socket).await.ok();
+        let found = Process::ask(&*self.parts.connect, node.endpoint()).await.ok();
         let report = self.before();
         let known =
             report.as_ref().and_then(|report| report.nodes.first()).and_then(|node| node.pid.zip(node.started_at));

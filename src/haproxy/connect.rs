@@ -18,7 +18,7 @@ pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>
 
 /// Opens a byte stream to a node; tests put a scripted peer in its place.
 pub trait Connect: Send + Sync {
-    /// Opens a stream. It need not have a deadline: [`Session::open`](super::Session::open) has one.
+    /// Opens a stream, for TLS too the bare one: [`Session::open`](super::Session::open) lays TLS over it, and has a deadline.
     fn connect<'a>(&'a self, address: &'a Address) -> Connecting<'a>;
 }
 
@@ -31,14 +31,12 @@ impl Connect for SystemConnect {
         Box::pin(async move {
             let stream: Box<dyn Stream> = match address {
                 Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-                Address::Tcp(Authority { host, port }) => {
+                Address::Tcp(Authority { host, port }) | Address::Tls(Authority { host, port }) => {
                     let stream = TcpStream::connect((host.as_str(), *port)).await?;
                     // Each command is one small write that waits for its answer.
                     stream.set_nodelay(true)?;
                     Box::new(stream)
                 }
-                // `ssl` on a `stats socket` line is ignored by HAProxy, so that plain text would be spoken in the belief that it is not.
-                Address::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
             };
             Ok(stream)
         })

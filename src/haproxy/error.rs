@@ -5,6 +5,7 @@ use std::io;
 use super::info::Level;
 use super::limit::TooLarge;
 use super::reply::Rejection;
+use super::tls::TlsError;
 use crate::model::{Address, Slot};
 use crate::schedule::Retry;
 
@@ -38,11 +39,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The kind of address is not supported.
-    #[error("{address} cannot be reached: tls:// is not supported yet")]
-    Unsupported {
+    /// TLS does not come about.
+    #[error("no TLS with {address}: {why}")]
+    Tls {
         /// What was tried.
         address: Address,
+        /// Why not.
+        why: TlsError,
     },
     /// Connecting failed otherwise.
     #[error("cannot connect to {address}")]
@@ -172,11 +175,10 @@ impl Error {
                 Rejection::OtherTransaction { .. } | Rejection::NoTransaction | Rejection::Failed => Retry::Backoff,
                 _ => Retry::Never,
             },
-            Self::Unsupported { .. }
-            | Self::NotHaproxy { .. }
-            | Self::MasterSocket { .. }
-            | Self::Level { .. }
-            | Self::TooLarge { .. } => Retry::Never,
+            Self::Tls { why, .. } => why.retry(),
+            Self::NotHaproxy { .. } | Self::MasterSocket { .. } | Self::Level { .. } | Self::TooLarge { .. } => {
+                Retry::Never
+            }
             _ => Retry::Backoff,
         }
     }
@@ -195,7 +197,7 @@ impl Error {
                 "run as a member of the socket's group, and put `mode 660 group GROUP` on its `stats socket` line"
             }
             Self::Connect { .. } | Self::ConnectTimeout { .. } => "look whether the address is right and HAProxy runs",
-            Self::Unsupported { .. } => "run hotcert beside HAProxy, and give it the path of the stats socket",
+            Self::Tls { why, .. } => why.hint(),
             Self::NotHaproxy { .. } | Self::Endless { .. } => "give the address of a `stats socket` line",
             Self::MasterSocket { .. } => "give the address of a `stats socket` line instead of the one of `haproxy -S`",
             Self::Level { .. } => "add `level admin` to the `stats socket` line",

@@ -12,10 +12,11 @@ use super::info::{Capabilities, Info, Level, Process};
 use super::limit::{PayloadLimit, TooLarge};
 use super::listing::{self, Certificates, Entry, Loaded, Sni};
 use super::reply::{self, Rejection};
+use super::tls;
 use super::wire::{SILENCE, Wire};
 use super::words::{Filter, Map, Options, Word};
 use crate::bundle::Bundle;
-use crate::model::{Address, Facts, Slot};
+use crate::model::{Endpoint, Facts, Slot};
 
 /// How long a command is repeated while another one is at work on certificates, and how often.
 const LOCKED_DEADLINE: Duration = Duration::from_secs(2);
@@ -47,8 +48,10 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// Connects, and asks who is there. Needs level admin.
-    pub async fn open(connect: &dyn Connect, address: &Address) -> Result<Self, Error> {
-        let (mut wire, process) = greet(connect, address).await?;
+    pub async fn open<'a>(connect: &dyn Connect, to: impl Into<Endpoint<'a>>) -> Result<Self, Error> {
+        let to = to.into();
+        let address = to.address;
+        let (mut wire, process) = greet(connect, to).await?;
         let (can, limit) = BEFORE_INFO;
         let strange = || Error::NotHaproxy { address: address.clone() };
         let level = Level::parse(&wire.ask(Command::ShowLevel, can, limit).await?).ok_or_else(strange)?;
@@ -288,25 +291,29 @@ pub(super) fn accept(command: Command<'_>, outcome: Result<(), Rejection>) -> Re
 impl Process {
     /// Asks which worker answers at an address, on a connection that is closed at once: that costs so little that it can be done
     /// every second, and keeps no worker alive.
-    pub async fn ask(connect: &dyn Connect, address: &Address) -> Result<Self, Error> {
-        let reply = open(connect, address).await?.ask_once(Command::ShowInfo, BEFORE_INFO.0, BEFORE_INFO.1).await?;
-        Self::parse(&reply).ok_or_else(|| Error::NotHaproxy { address: address.clone() })
+    pub async fn ask<'a>(connect: &dyn Connect, to: impl Into<Endpoint<'a>>) -> Result<Self, Error> {
+        let to = to.into();
+        let reply = open(connect, to).await?.ask_once(Command::ShowInfo, BEFORE_INFO.0, BEFORE_INFO.1).await;
+        let reply = reply.map_err(|error| tls::first_answer(to, error))?;
+        Self::parse(&reply).ok_or_else(|| Error::NotHaproxy { address: to.address.clone() })
     }
 }
 
 /// Connects, starts prompt mode, and asks which worker it is.
-async fn greet(connect: &dyn Connect, address: &Address) -> Result<(Wire, Process), Error> {
-    let mut wire = open(connect, address).await?;
+async fn greet(connect: &dyn Connect, to: Endpoint<'_>) -> Result<(Wire, Process), Error> {
+    let mut wire = open(connect, to).await?;
     let (can, limit) = BEFORE_INFO;
-    let strange = || Error::NotHaproxy { address: address.clone() };
+    let strange = || Error::NotHaproxy { address: to.address.clone() };
 
-    wire.greet(address, can, limit).await?;
+    wire.greet(to.address, can, limit).await.map_err(|error| tls::first_answer(to, error))?;
     let process = Process::parse(&wire.ask(Command::ShowInfo, can, limit).await?).ok_or_else(strange)?;
     Ok((wire, process))
 }
 
-async fn open(connect: &dyn Connect, address: &Address) -> Result<Wire, Error> {
+async fn open(connect: &dyn Connect, to: Endpoint<'_>) -> Result<Wire, Error> {
+    let address = to.address;
     let seconds = SILENCE.as_secs();
+    let client = tls::Client::of(to)?;
     let stream = timeout(SILENCE, connect.connect(address))
         .await
         .map_err(|_| Error::ConnectTimeout { address: address.clone(), seconds })?
@@ -315,12 +322,13 @@ async fn open(connect: &dyn Connect, address: &Address) -> Result<Wire, Error> {
             match source.kind() {
                 ErrorKind::NotFound => Error::NoSocket { address, source },
                 ErrorKind::ConnectionRefused => Error::Refused { address, source },
-                ErrorKind::Unsupported => Error::Unsupported { address },
                 ErrorKind::PermissionDenied => Error::NoPermission { address, source },
                 _ => Error::Connect { address, source },
             }
         })?;
-    Ok(Wire::new(stream))
+    let Some(client) = client else { return Ok(Wire::new(stream)) };
+    let shake = timeout(SILENCE, client.shake(stream)).await;
+    shake.map_err(|_| Error::ConnectTimeout { address: address.clone(), seconds })?.map(Wire::new)
 }
 
 #[cfg(test)]

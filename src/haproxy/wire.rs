@@ -120,7 +120,7 @@ impl Wire {
         })?;
         // Until it is known to be well, a caller who goes away leaves a stream that nobody may use.
         self.failed = true;
-        match timeout(SILENCE, self.stream.write_all(&wire)).await {
+        match timeout(SILENCE, write(&mut self.stream, &wire)).await {
             Ok(Ok(())) => self.failed = false,
             Ok(Err(source)) => return Err(Error::Closed { command: name, source: Some(source) }),
             Err(_) => return Err(Error::Silent { command: name, seconds: SILENCE.as_secs() }),
@@ -178,4 +178,10 @@ impl Wire {
             Err(_) => Err(Error::Endless { command }),
         }
     }
+}
+
+/// TLS keeps what it was given until it is told that there is no more.
+async fn write(stream: &mut dyn Stream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }

@@ -1,12 +1,13 @@
 //! Validated values that every other module speaks in.
 //!
 //! Owns the syntax of names: certificates ([`CertName`]), what a certificate covers ([`Identifier`]), how `HAProxy` calls a
-//! certificate ([`Slot`]), nodes ([`NodeName`], [`Address`]), key types ([`KeyType`]), fingerprints ([`Sha1`], [`Sha256`]), authorities
+//! certificate ([`Slot`]), nodes ([`NodeName`], [`Address`], [`Endpoint`]), key types ([`KeyType`]), fingerprints ([`Sha1`], [`Sha256`]), authorities
 //! ([`DirectoryUrl`]) and challenges ([`Token`]); and what a leaf says, in these words ([`Facts`]).
 //! Parsing is the only way to get one, so a value that exists is safe to put into a path or on `HAProxy`'s command line.
 
 mod address;
 mod directory;
+mod endpoint;
 mod facts;
 mod fingerprint;
 mod identifier;
@@ -17,6 +18,7 @@ mod token;
 
 pub use address::{Address, Authority};
 pub use directory::DirectoryUrl;
+pub use endpoint::{ClientTls, Endpoint};
 pub use facts::Facts;
 pub use fingerprint::{Fingerprint, Serial, Sha1, Sha256};
 pub use identifier::Identifier;

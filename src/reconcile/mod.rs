@@ -242,7 +242,7 @@ impl Reconciler<'_> {
         if away.contains(&node.name) {
             return Err(haproxy::Error::Away { address: node.socket.clone() });
         }
-        Session::open(self.connect, &node.socket).await
+        Session::open(self.connect, node.endpoint()).await
     }
 
     /// Reads what nodes have loaded, from all at once.

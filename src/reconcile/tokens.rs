@@ -111,7 +111,7 @@ impl Keeper<'_> {
 
     async fn on_node(&self, node: &Node, tokens: &[Token]) -> Result<(), TokenError> {
         let fail = |error| Error::node(node, error);
-        let mut session = Session::open(self.reconciler.connect, &node.socket).await.map_err(fail)?;
+        let mut session = Session::open(self.reconciler.connect, node.endpoint()).await.map_err(fail)?;
         let mut maps: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
         for token in tokens {
             let Place::Map(map_name) = &token.place else { continue };

@@ -5,6 +5,7 @@ mod group;
 mod issuer;
 mod node;
 mod solver;
+mod tls;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -56,6 +57,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
         require,
         settings: reader.settings,
         warnings: reader.warnings,
+        unreadable: reader.unreadable,
     })
 }
 

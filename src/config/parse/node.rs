@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::super::Node;
 use super::super::read::{Reader, Section, boolean, one_or_more, parsed, path, text};
-use super::{not_yet, slot_text};
+use super::{not_yet, slot_text, tls};
 use crate::model::{Address, NodeName};
 
 /// Bits that a published file may have: it holds a private key, so at most its group may read it.
@@ -33,10 +33,8 @@ pub(super) fn nodes(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<
                 address => Ok(address),
             }
         });
-        if matches!(socket, Some(Address::Tls(_))) {
-            not_yet(reader, &section.key("socket"), "a node behind TLS");
-        }
-        for (key, what) in [("tls", "a node behind TLS"), ("master", "the master socket")] {
+        let tls = tls::tls(&mut section, reader, socket.as_ref());
+        for (key, what) in [("master", "the master socket")] {
             if section.take(key).is_some() {
                 not_yet(reader, &section.key(key), what);
             }
@@ -44,6 +42,7 @@ pub(super) fn nodes(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<
         let node = Node {
             name: name.clone().unwrap_or_else(|| "invalid".parse().expect("it is a valid node name")),
             socket: socket.clone().unwrap_or(Address::Unix(PathBuf::new())),
+            tls,
             crt_dir: section.get(reader, "crt_dir", path),
             haproxy_crt_dir: section.get(reader, "haproxy_crt_dir", slot_text),
             crt_list: section.get(reader, "crt_list", slot_text),
