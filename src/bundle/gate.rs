@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 use super::assemble::{Assembled, assemble};
 use super::refusal::{Check, Notice, Refusal};
 use super::{Bundle, Facts, Trust};
-use crate::model::{CertName, Identifier, Sha1};
+use crate::model::{CertName, Identifier, KeyKind, Sha1};
 
 /// What a certificate is measured against.
 pub struct Gate<'a> {
     /// The certificate, for messages.
     pub name: &'a CertName,
+    /// The kind that its key must be of; `None` for any. `HAProxy` takes either in either place.
+    pub kind: Option<KeyKind>,
     /// The present instant.
     pub now: Timestamp,
     /// Roots that may have issued a leaf without intermediates.
@@ -56,6 +58,10 @@ impl Gate<'_> {
         let Assembled { bundle, notices, complete } = assemble(inputs, self.trust)?;
         if !complete {
             return Err(Check::Chainless { issuer: bundle.facts.issuer });
+        }
+        if let Some(expected) = self.kind.filter(|kind| bundle.facts.kind() != Some(*kind)) {
+            let found = bundle.facts.key_type.map_or_else(|| "another".to_owned(), |key| key.to_string());
+            return Err(Check::WrongKind { expected, found });
         }
         if !self.force {
             self.judge(&bundle.facts)?;

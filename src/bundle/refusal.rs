@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::pem;
-use crate::model::CertName;
+use crate::model::{CertName, KeyKind};
 
 /// Something in the input that was repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +95,14 @@ pub enum Check {
         /// The subjects of the certificates.
         found: String,
     },
+    /// The key is of the kind that stands beside this one, or of none that can stand there.
+    #[error("its key must be of the kind {expected}, and it has one of type {found}")]
+    WrongKind {
+        /// The kind that the place is for.
+        expected: KeyKind,
+        /// The key type that was found.
+        found: String,
+    },
     /// The time of validity has not come.
     #[error("it is not yet valid: it starts at {not_before}, and now it is {now}")]
     NotYetValid {
@@ -182,6 +190,9 @@ impl Check {
             Self::KeyMissing => "give the key as a second file, or put it into the PEM file",
             Self::KeyEncrypted { .. } => "decrypt it by `openssl pkey -in KEY -out PLAIN`, and keep the result 0600",
             Self::KeyUnusable { .. } => "look at it by `openssl pkey -in KEY -noout -text`",
+            Self::WrongKind { .. } => {
+                "one certificate of each kind is served under this name: give the one with the right key, or name another by --name"
+            }
             Self::SeveralKeys { .. } | Self::KeyMismatch { .. } => "give the key that the certificate was ordered with",
             Self::Forged { .. } | Self::Gap { .. } | Self::Chainless { .. } => {
                 "give the full chain (often named fullchain.pem); for a private authority that signs leaves itself, set `trust` in the configuration to its root"

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::*;
-use crate::model::{CertName, Identifier};
+use crate::model::{CertName, Identifier, KeyKind};
 
 /// A certificate with its key, and how to sign with it.
 struct Party {
@@ -70,6 +70,7 @@ struct Given {
     trust: Trust,
     required: BTreeSet<Identifier>,
     rivals: Vec<Rival>,
+    kind: Option<KeyKind>,
     force: bool,
 }
 
@@ -80,6 +81,7 @@ impl Default for Given {
             trust: Trust::default(),
             required: BTreeSet::new(),
             rivals: Vec::new(),
+            kind: None,
             force: false,
         }
     }
@@ -89,6 +91,7 @@ impl Given {
     fn admit(&self, inputs: &[&str]) -> Result<Admitted, Check> {
         let inputs: Vec<_> = inputs.iter().map(|input| input.as_bytes()).collect();
         Gate {
+            kind: self.kind,
             name: &self.name,
             now: Timestamp::now(),
             trust: &self.trust,
@@ -123,6 +126,16 @@ fn a_full_chain_with_its_key_passes_without_a_notice() {
     assert_eq!(admitted.bundle.chain().len(), 1);
     assert_eq!(admitted.bundle.facts().names.len(), 2);
     assert_eq!(*admitted.bundle.combined_pem(), combined.replace('\r', ""));
+}
+
+#[test]
+fn a_key_of_the_other_kind_is_refused_where_the_kind_matters_even_by_force() {
+    let Pki { inter, leaf, .. } = pki();
+    let combined = [leaf.pem.as_str(), &inter.pem, &leaf.key_pem()].concat();
+    assert!(Given { kind: Some(KeyKind::Ecdsa), ..Given::default() }.admit(&[&combined]).is_ok());
+    let refused = Given { kind: Some(KeyKind::Rsa), force: true, ..Given::default() }.admit(&[&combined]).unwrap_err();
+    assert_eq!(refused.to_string(), "its key must be of the kind RSA, and it has one of type ecdsa-p256");
+    assert!(!refused.can_be_forced());
 }
 
 #[test]

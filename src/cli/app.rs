@@ -148,13 +148,30 @@ impl App {
         if self.config.certificates.contains_key(name) {
             return Ok(());
         }
-        let known: Vec<_> = self.config.certificates.keys().map(ToString::to_string).collect();
+        let known: Vec<_> = self.config.configured_names().iter().map(ToString::to_string).collect();
         let hint = if known.is_empty() {
             "there is none yet: order one by `hotcert issue`, or push one by `hotcert push`".to_owned()
         } else {
             format!("the certificates are: {}", known.join(", "))
         };
         Err(Failure::usage(format!("there is no certificate {name}"), hint))
+    }
+
+    /// The certificates that a name stands for: one, or both kinds of it.
+    pub(super) fn named(&self, name: &CertName) -> Result<BTreeSet<CertName>, Failure> {
+        let named = self.config.named(name);
+        if named.is_empty() {
+            self.known(name)?;
+        }
+        Ok(named)
+    }
+
+    /// The certificates that several names stand for.
+    pub(super) fn all_named(&self, names: &[CertName]) -> Result<BTreeSet<CertName>, Failure> {
+        names.iter().try_fold(BTreeSet::new(), |mut all, name| {
+            all.extend(self.named(name)?);
+            Ok(all)
+        })
     }
 
     /// At least one node must be known.

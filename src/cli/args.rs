@@ -151,9 +151,9 @@ pub struct Ordering {
     /// Where the pre-flight asks for a challenge [default: port 80 of what the DNS says]
     #[arg(long, value_name = "ADDR")]
     pub http_01_probe: Option<Authority>,
-    /// Key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096 [default: ecdsa-p256]
+    /// Key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096; give one of each kind to serve both [default: ecdsa-p256]
     #[arg(long, value_name = "TYPE")]
-    pub key: Option<KeyType>,
+    pub key: Vec<KeyType>,
     /// Certificate profile to ask for
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
@@ -172,7 +172,7 @@ impl Ordering {
             http_01_stateless: self.http_01_stateless,
             webroot: self.webroot.clone(),
             http_01_probe: self.http_01_probe.clone(),
-            key: self.key,
+            key: self.key.clone(),
             profile: self.profile.clone(),
             cert_name,
         }

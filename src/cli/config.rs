@@ -44,9 +44,9 @@ fn check(global: &Global) -> Result<Outcome, Failure> {
     if !config.unreadable.is_empty() {
         return Err(crate::config::Error::Problems(config.unreadable).into());
     }
+    let counts = format!("{} certificates on {} nodes", config.configured_names().len(), config.nodes.len());
     let checked = Checked { ok: true, warnings: config.warnings };
     let notes = checked.warnings.iter().map(|warning| Note::new("warning", warning)).collect();
-    let counts = format!("{} certificates on {} nodes", config.certificates.len(), config.nodes.len());
     let text = format!("{}: good, with {counts}\n", file.display());
     Ok(Outcome::new(&checked, text).after(notes))
 }

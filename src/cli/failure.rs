@@ -193,11 +193,9 @@ impl From<renew::Error> for Failure {
         use renew::Error as E;
         let (kind, exit) = match &error {
             E::NotOrdered { .. } | E::Wildcard { .. } => ("usage", Exit::Usage),
-            E::ContactMissing { .. }
-            | E::TermsNotAgreed { .. }
-            | E::SecondKeyKind { .. }
-            | E::InternalIssuer { .. }
-            | E::RootCa { .. } => ("config", Exit::Config),
+            E::ContactMissing { .. } | E::TermsNotAgreed { .. } | E::InternalIssuer { .. } | E::RootCa { .. } => {
+                ("config", Exit::Config)
+            }
             E::Busy { .. } | E::AccountBusy { .. } | E::ListenerBusy { .. } => ("busy", Exit::Later),
             E::Held { .. } => ("held", whether_later(error.retry())),
             E::Spent { .. } => ("budget", Exit::Later),

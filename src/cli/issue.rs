@@ -30,39 +30,76 @@ pub(super) async fn run(mut app: App, args: &Issue) -> Result<Outcome, Failure> 
     if !args.nodes.sockets.is_empty() {
         certificate.nodes.clear();
     }
-    let name = certificate.name.clone();
-    let is_configured = app.config.certificates.get(&name).is_some_and(|known| *known == certificate);
-    app.config.certificates.insert(name.clone(), certificate.clone());
-    let mut app = app.with_trust()?;
-    app.some_nodes()?;
-    renew::check(&certificate)?;
-
-    // Whatever would keep the certificate from being loaded is found before an order is spent.
-    let rivals;
-    (rivals, app.away) = app.reconciler().rivals(&name).await?;
-    if !args.force {
-        let names: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();
-        for rival in &rivals {
-            rival.keeps_names(&names).map_err(|check| Refusal { name: name.clone(), check })?;
+    // What takes its place, where a second kind is added, has other names.
+    let mut before = app.config.certificates.remove(&certificate.name);
+    let members: Vec<Certificate> = certificate.members()?;
+    let mut unknown = BTreeSet::new();
+    for member in &members {
+        let known = app.config.certificates.insert(member.name.clone(), member.clone());
+        if known.or_else(|| before.take()).as_ref() != Some(member) {
+            unknown.insert(&member.name);
         }
     }
-    let obtained = obtain(&app, &certificate, args.force).await?;
-    if !is_configured {
-        remember(&app, &certificate).await?;
+    let mut app = app.with_trust()?;
+    app.some_nodes()?;
+
+    // Whatever would keep a certificate from being loaded is found before an order is spent.
+    for member in &members {
+        renew::check(member)?;
+        let (rivals, away) = app.reconciler().rivals(&member.name, member.key_kind()).await?;
+        app.away.extend(away);
+        if !args.force {
+            let names: BTreeSet<Identifier> = member.domains.iter().cloned().collect();
+            for rival in &rivals {
+                rival.keeps_names(&names).map_err(|check| Refusal { name: member.name.clone(), check })?;
+            }
+        }
     }
-    let report = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await?;
-    let ordered = if matches!(obtained, Obtained::Ordered(_)) { vec![name] } else { Vec::new() };
-    Ok(conclude(&Document { ordered, report: &report }, &report, Vec::new()))
+    let (mut ordered, mut failures) = (Vec::new(), Vec::new());
+    for (member, obtained) in members.iter().zip(obtain(&app, &members, args.force).await?) {
+        match obtained {
+            Err(error) => failures.push(Failure::from(error)),
+            Ok(obtained) => {
+                if unknown.contains(&member.name) {
+                    remember(&app, member).await?;
+                }
+                ordered.extend(matches!(obtained, Obtained::Ordered(_)).then(|| member.name.clone()));
+            }
+        }
+    }
+    if failures.len() == members.len()
+        && let Some(last) = failures.pop()
+    {
+        return Ok(Outcome::failed(failures, last, String::new()));
+    }
+    let scope = members.into_iter().map(|member| member.name).collect();
+    let report = app.reconciler().round(Some(&scope)).await?;
+    Ok(conclude(&Document { ordered, report: &report }, &report, failures))
 }
 
-/// Orders, while tokens are kept on the nodes. Whoever asks to stop gives the order up, so that no answer to a challenge is left behind.
-async fn obtain(app: &App, certificate: &Certificate, force: bool) -> Result<Obtained, Failure> {
+/// Orders, while tokens are kept on the nodes; one that fails holds up no other. Whoever asks to stop gives the order up, so that no
+/// answer to a challenge is left behind.
+async fn obtain(
+    app: &App,
+    certificates: &[Certificate],
+    force: bool,
+) -> Result<Vec<Result<Obtained, renew::Error>>, Failure> {
     let renewer = app.renewer();
+    let one_by_one = async {
+        let mut obtained = Vec::new();
+        // The second one finds the names proved already.
+        for certificate in certificates {
+            // On the heap, for it is large.
+            obtained.push(Box::pin(renewer.obtain(certificate, force)).await);
+        }
+        obtained
+    };
     while_kept(app, async {
         tokio::select! {
-            obtained = renewer.obtain(certificate, force) => obtained.map_err(Failure::from),
+            obtained = one_by_one => Ok(obtained),
             () = app.stop.asked() => {
-                Err(Failure::interrupted(&format!("the order for {} was interrupted", certificate.name)))
+                let names: Vec<_> = certificates.iter().map(|certificate| certificate.name.to_string()).collect();
+                Err(Failure::interrupted(&format!("the order for {} was interrupted", names.join(", "))))
             }
         }
     })

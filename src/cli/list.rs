@@ -28,13 +28,16 @@ pub(super) fn run(app: &App) -> Result<Outcome, Failure> {
     for certificate in app.config.certificates.values() {
         let stored = app.store.current(&certificate.name)?;
         certificates.push(Line {
-            name: certificate.name.clone(),
+            name: certificate.configured_name(),
             domains: certificate.domains.clone(),
             source: stored.as_ref().map(|stored| stored.meta.source),
             not_after: stored.as_ref().map(|stored| stored.facts.not_after),
             generation: stored.as_ref().map(|stored| stored.number),
         });
     }
+    // Of two kinds the one that is missing, or ends first, is told.
+    certificates.sort_by(|a: &Line, b| (&a.name, a.not_after).cmp(&(&b.name, b.not_after)));
+    certificates.dedup_by(|one, other| one.name == other.name);
     let line = |line: &Line| {
         let expires = line.not_after.map_or_else(|| "-".to_owned(), |end| end.strftime("%Y-%m-%d").to_string());
         let domains: Vec<_> = line.domains.iter().map(Identifier::human).collect();

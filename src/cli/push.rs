@@ -18,7 +18,7 @@ use super::status::conclude;
 use crate::bundle::{Bundle, Gate, pem};
 use crate::clock::Clock;
 use crate::config::Certificate;
-use crate::model::{CertName, Identifier};
+use crate::model::{CertName, Identifier, KeyKind};
 use crate::reconcile::Report;
 use crate::store::{Meta, Source};
 
@@ -79,6 +79,8 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
         Some(name) => name.clone(),
         None => name_of(&args.pem, &inputs)?,
     };
+    let kind = Bundle::reopen(&name, &inputs).ok().and_then(|bundle| bundle.facts().kind());
+    let name = one_of_two(&app, name, kind);
     let known = app.config.certificates.get(&name).cloned();
     let is_configured = known.as_ref().is_some_and(|known| known.order.is_some());
     let mut certificate = known.unwrap_or_else(|| Certificate::new(name.clone()));
@@ -96,10 +98,11 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
     app.config.certificates.insert(name.clone(), certificate.clone());
 
     let rivals;
-    (rivals, app.away) = app.reconciler().rivals(&name).await?;
+    (rivals, app.away) = app.reconciler().rivals(&name, kind).await?;
     let required: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();
     let gate = Gate {
         name: &name,
+        kind: certificate.kind,
         now: app.clock.now(),
         trust: &app.trust,
         required: &required,
@@ -124,7 +127,7 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
         return Err(failure);
     }
     let outcome = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await;
-    if !outcome.as_ref().is_ok_and(Report::is_taken) {
+    if !outcome.as_ref().is_ok_and(|report| report.has_taken(&name)) {
         // What was good before stays what should be served, and whoever pushed this one still has the file.
         let lock = app.renewer().lock(&name).await?;
         app.store.go_back(&lock, &before)?;
@@ -153,6 +156,17 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         .and_then(|file| file.take(limit as u64).read_to_end(&mut bytes))
         .map_err(|error| Failure::unreadable(path, error))?;
     Ok(bytes)
+}
+
+/// Where a name stands for a certificate of each kind, the one with such a key is meant.
+fn one_of_two(app: &App, name: CertName, kind: Option<KeyKind>) -> CertName {
+    if app.config.certificates.contains_key(&name) {
+        return name;
+    }
+    let mut members = app.config.kinds_of(&name);
+    // A key of another kind is refused under the name of either.
+    let meant = members.clone().find(|member| member.kind == kind).or_else(|| members.next());
+    meant.map_or(name, |member| member.name.clone())
 }
 
 /// Names a certificate after its first DNS name; what is refused before it can be read goes by the name of its file.

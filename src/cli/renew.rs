@@ -40,10 +40,8 @@ struct LaterCertificate {
 
 pub(super) async fn run(app: App, args: &Renew) -> Result<Outcome, Failure> {
     let app = app.with_trust()?;
-    for name in &args.certificates {
-        app.known(name)?;
-    }
-    let is_chosen = |name: &CertName| args.certificates.is_empty() || args.certificates.contains(name);
+    let named = app.all_named(&args.certificates)?;
+    let is_chosen = |name: &CertName| args.certificates.is_empty() || named.contains(name);
     let chosen = || app.config.certificates.values().filter(|certificate| is_chosen(&certificate.name));
     if args.dry_run {
         let outlook = look(&app.renewer(), chosen(), args.force)?;
@@ -51,7 +49,6 @@ pub(super) async fn run(app: App, args: &Renew) -> Result<Outcome, Failure> {
     }
 
     let (app, problems) = app.look_at_files().await?;
-    let is_chosen = |name: &CertName| args.certificates.is_empty() || args.certificates.contains(name);
     let chosen = || app.config.certificates.values().filter(|certificate| is_chosen(&certificate.name));
     let renewer = app.renewer();
     // Collected, for rustc cannot prove a future with the closure in it to be `Send`.

@@ -9,13 +9,41 @@ use super::outcome::Outcome;
 use super::status::conclude;
 use crate::bundle::Gate;
 use crate::clock::Clock;
-use crate::model::Identifier;
-use crate::reconcile::Report;
+use crate::model::{CertName, Identifier};
 
 pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
     let app = app.with_trust()?;
-    let name = &args.certificate;
-    app.known(name)?;
+    let named = app.named(&args.certificate)?;
+    if args.to.is_some() && named.len() > 1 {
+        let either: Vec<_> = named.iter().map(ToString::to_string).collect();
+        return Err(Failure::usage(
+            format!("certificate {} has two kinds, each with generations of its own", args.certificate),
+            format!("name one of them: {}", either.join(" or ")),
+        ));
+    }
+    let targets = named.iter().map(|name| Ok((name, target(&app, name, args)?)));
+    let mut marks = Vec::new();
+    for (name, number) in targets.collect::<Result<Vec<_>, Failure>>()? {
+        marks.push((name, app.store.mark(name)?));
+        let lock = app.renewer().lock(name).await?;
+        app.store.select(&lock, number)?;
+        drop(lock);
+        tracing::info!(certificate = %name, generation = number, "going back");
+    }
+    let outcome = app.reconciler().round(Some(&named)).await;
+    for (name, mark) in marks {
+        // What no node takes is not what should be served.
+        if !outcome.as_ref().is_ok_and(|report| report.has_taken(name)) {
+            let lock = app.renewer().lock(name).await?;
+            app.store.go_back(&lock, &mark)?;
+        }
+    }
+    let report = outcome?;
+    Ok(conclude(&report, &report, Vec::new()))
+}
+
+/// The generation to go to, which must be fit to be served.
+fn target(app: &App, name: &CertName, args: &Rollback) -> Result<u64, Failure> {
     let number = match args.to {
         Some(number) => number,
         None => app.store.previous(name)?.ok_or_else(|| {
@@ -23,24 +51,19 @@ pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
         })?,
     };
     let target = app.store.bundle(name, number)?;
-    let required: BTreeSet<Identifier> = app.config.certificates[name].domains.iter().cloned().collect();
+    let certificate = &app.config.certificates[name];
+    let required: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();
     // To go back is to load something older, so age is no reason to refuse; having expired is.
-    let gate =
-        Gate { name, now: app.clock.now(), trust: &app.trust, required: &required, rivals: &[], force: args.force };
+    let gate = Gate {
+        name,
+        kind: certificate.kind,
+        now: app.clock.now(),
+        trust: &app.trust,
+        required: &required,
+        rivals: &[],
+        force: args.force,
+    };
     let fullchain = [target.leaf_pem(), target.chain_pem()].concat();
     gate.admit(&[fullchain.as_bytes(), target.key().pem().as_bytes()])?;
-
-    let before = app.store.mark(name)?;
-    let lock = app.renewer().lock(name).await?;
-    app.store.select(&lock, number)?;
-    drop(lock);
-    let outcome = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await;
-    if !outcome.as_ref().is_ok_and(Report::is_taken) {
-        // What no node takes is not what should be served.
-        let lock = app.renewer().lock(name).await?;
-        app.store.go_back(&lock, &before)?;
-    }
-    let report = outcome?;
-    tracing::info!(certificate = %name, generation = number, "went back");
-    Ok(conclude(&report, &report, Vec::new()))
+    Ok(number)
 }

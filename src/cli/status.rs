@@ -14,10 +14,7 @@ use crate::reconcile::{CertificateReport, Problem, Report};
 
 /// Says how things stand: as somebody saw it a moment ago (`cached`), or as they are found now.
 pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Result<Outcome, Failure> {
-    if let Some(name) = &args.certificate {
-        app.known(name)?;
-    }
-    let scope = args.certificate.clone().map(|name| BTreeSet::from([name]));
+    let scope = args.certificate.as_ref().map(|name| app.named(name)).transpose()?;
     let report = match cached {
         Some(report) => app.reconciler().refresh(scope.as_ref(), report),
         None => app.reconciler().report(scope.as_ref()).await,
@@ -56,7 +53,7 @@ fn table(report: &Report) -> String {
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["CERTIFICATE", "STATE", "SERIAL", "EXPIRES", "NODE", "SERVED", "VERIFIED"]);
+    table.set_header(["CERTIFICATE", "KEY", "STATE", "SERIAL", "EXPIRES", "NODE", "SERVED", "VERIFIED"]);
     for certificate in &report.certificates {
         for row in rows(certificate) {
             table.add_row(row);
@@ -119,24 +116,25 @@ fn is_told(problem: &Problem, report: &Report) -> bool {
     }
 }
 
-fn rows(certificate: &CertificateReport) -> Vec<[String; 7]> {
+fn rows(certificate: &CertificateReport) -> Vec<[String; 8]> {
     let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let head = [
-        certificate.name.to_string(),
+        certificate.configured_name.to_string(),
+        or_dash(certificate.key.map(|key| key.to_string())),
         word(&certificate.state),
         or_dash(certificate.serial.as_ref().map(ToString::to_string)),
         or_dash(certificate.not_after.map(|end| end.strftime("%Y-%m-%d").to_string())),
     ];
     if certificate.nodes.is_empty() {
-        let [name, state, serial, expires] = head;
-        return vec![[name, state, serial, expires, "-".to_owned(), "-".to_owned(), "-".to_owned()]];
+        let [name, key, state, serial, expires] = head;
+        return vec![[name, key, state, serial, expires, "-".to_owned(), "-".to_owned(), "-".to_owned()]];
     }
     certificate
         .nodes
         .iter()
         .map(|node| {
-            let [name, state, serial, expires] = head.clone();
-            [name, state, serial, expires, node.name.to_string(), word(&node.state), word(&node.verified)]
+            let [name, key, state, serial, expires] = head.clone();
+            [name, key, state, serial, expires, node.name.to_string(), word(&node.state), word(&node.verified)]
         })
         .collect()
 }

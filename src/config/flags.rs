@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::parse::check_mail;
-use super::{Certificate, Config, DEFAULT_LISTEN, Error, Issuer, Node, Order, Setting, Solver, Via};
+use super::{Certificate, Config, DEFAULT_LISTEN, Error, Issuer, Node, Order, Setting, Solver, Via, kinds};
 use crate::model::{Address, Authority, CertName, DirectoryUrl, Identifier, KeyType};
 
 /// Flags that stand for nodes and the store.
@@ -41,8 +41,8 @@ pub struct OrderFlags {
     pub webroot: Option<PathBuf>,
     /// Where the pre-flight asks.
     pub http_01_probe: Option<Authority>,
-    /// The key type.
-    pub key: Option<KeyType>,
+    /// The key types: none for what is configured, one, or one of each kind.
+    pub key: Vec<KeyType>,
     /// The certificate profile.
     pub profile: Option<String>,
     /// The name of the certificate.
@@ -142,7 +142,8 @@ impl Solver {
 
 impl Config {
     /// The certificate that `issue` orders: the configured one with these names, with the flags laid over it, or one made of the
-    /// flags alone. To name some of the names of a certificate in the file is to name it.
+    /// flags alone. To name some of the names of a certificate in the file is to name it. One of two kinds comes in one piece, unless
+    /// a flag names one of them.
     pub fn certificate_to_issue(&self, domains: &[Identifier], flags: &OrderFlags) -> Result<Certificate, Error> {
         let missing = |what: &str, hint: &str| Error::Missing { what: what.to_owned(), hint: hint.to_owned() };
         let first = domains.first().ok_or_else(|| missing("no name was given", "hotcert issue example.org"))?;
@@ -158,8 +159,12 @@ impl Config {
         for mail in &flags.contact {
             check_mail(mail).map_err(|what| Error::Missing { what, hint: "--contact admin@example.org".to_owned() })?;
         }
-        let known = self.certificates.get(&name);
-        let base = known.and_then(|certificate| certificate.order.clone());
+        if !flags.key.is_empty() {
+            kinds::check(&flags.key)
+                .map_err(|what| missing(&format!("--key: {what}"), "--key ecdsa-p256 --key rsa-2048"))?;
+        }
+        let known = self.known(&name, &flags.key)?;
+        let base = known.as_ref().and_then(|certificate| certificate.order.clone());
         let base = match base {
             Some(order) => order,
             None => Order {
@@ -179,13 +184,13 @@ impl Config {
         let order = flags.lay_over(base);
         Ok(match known {
             Some(certificate) => {
-                let is_in_file = !self.remembered.contains(&certificate.name);
+                let is_in_file = self.named(&certificate.name).iter().any(|name| !self.remembered.contains(name));
                 let domains = if is_in_file && domains.iter().all(|domain| certificate.domains.contains(domain)) {
                     certificate.domains.clone()
                 } else {
                     domains.to_vec()
                 };
-                Certificate { domains, order: Some(order), ..certificate.clone() }
+                Certificate { domains, order: Some(order), ..certificate }
             }
             None => Certificate { domains: domains.to_vec(), order: Some(order), ..Certificate::new(name) },
         })
@@ -254,8 +259,8 @@ impl OrderFlags {
         if let Some(probe) = &self.http_01_probe {
             order.solver.probe = Some(probe.clone());
         }
-        if let Some(key) = self.key {
-            order.keys = vec![key];
+        if !self.key.is_empty() {
+            order.keys.clone_from(&self.key);
         }
         order
     }

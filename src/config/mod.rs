@@ -4,6 +4,7 @@
 //! remembered) and the defaults. Problems are reported all at once, each with its place.
 
 mod flags;
+pub mod kinds;
 mod parse;
 mod problem;
 mod read;
@@ -22,7 +23,9 @@ pub use problem::{Error, Problem};
 pub use read::Setting;
 pub use remembered::Remembered;
 
-use crate::model::{Address, Authority, CertName, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyType, NodeName};
+use crate::model::{
+    Address, Authority, CertName, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType, NodeName,
+};
 
 /// Read when no other file is named, if it is there.
 pub const DEFAULT_FILE: &str = "/etc/hotcert/hotcert.toml";
@@ -166,6 +169,10 @@ pub struct Node {
 pub struct Certificate {
     /// Its name.
     pub name: CertName,
+    /// Which of the two it is, where one name stands for a certificate of each kind: `example.org` for `example.org.ecdsa` and
+    /// `example.org.rsa`. Otherwise `None`, whatever its key is.
+    #[serde(default)]
+    pub kind: Option<KeyKind>,
     /// What it must cover, in the order given.
     pub domains: Vec<Identifier>,
     /// How it is ordered; `None` when it is only pushed.
@@ -256,7 +263,7 @@ pub struct Order {
     pub issuers: Vec<Issuer>,
     /// What answers the challenges.
     pub solver: Solver,
-    /// The key types to serve side by side.
+    /// Its key type. Two, one of each kind, only until it is [taken apart](Certificate::members).
     pub keys: Vec<KeyType>,
 }
 
@@ -266,6 +273,7 @@ impl Certificate {
     pub fn new(name: CertName) -> Self {
         Self {
             name,
+            kind: None,
             domains: Vec::new(),
             order: None,
             nodes: Vec::new(),

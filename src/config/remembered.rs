@@ -1,9 +1,11 @@
 //! What `issue` and `push` remember, so that later commands need no flags.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Certificate, Config, Node, Setting};
-use crate::model::{Address, NodeName};
+use crate::model::{Address, CertName, NodeName};
 
 /// How a certificate was ordered or pushed without a configuration file: the certificate with all that it refers to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +29,13 @@ impl Config {
     /// a certificate that is remembered for other sockets is left out: it is not theirs to serve.
     pub fn recall(&mut self, remembered: impl IntoIterator<Item = Remembered>) {
         let nodes_are_given = !self.nodes.is_empty();
+        let remembered: Vec<_> = remembered.into_iter().collect();
+        // What was ordered in one piece before it was ordered in two is the past.
+        let in_two = remembered.iter().map(|remembered| &remembered.certificate);
+        let in_two = in_two.filter(|certificate| certificate.kind.is_some() && certificate.order.is_some());
+        let in_two: BTreeSet<CertName> = in_two.map(Certificate::configured_name).collect();
         for Remembered { mut certificate, nodes } in remembered {
-            if self.certificates.contains_key(&certificate.name) {
+            if self.overrules(&certificate) || certificate.kind.is_none() && in_two.contains(&certificate.name) {
                 continue;
             }
             if nodes_are_given && !nodes.iter().any(|node| self.node_at(&node.socket).is_some()) {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::strtime;
 
 use super::command::listed;
-use crate::model::{Facts, Identifier, Serial, Sha1, Slot};
+use crate::model::{Facts, Identifier, KeyKind, Serial, Sha1, Slot};
 
 /// The name of a certificate in `HAProxy`, whoever gave it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +112,8 @@ pub struct Leaf {
     pub not_after: Option<Timestamp>,
     /// DNS names of the subject alternative names; the common name where there are none. `HAProxy` shows no IP addresses.
     pub names: BTreeSet<Identifier>,
+    /// Algorithm of its key; `None` when it is neither ECDSA nor RSA, or the description is cut before it.
+    pub kind: Option<KeyKind>,
     /// Subject, OpenSSL style: `/CN=example.org`.
     pub subject: String,
     /// Issuer, OpenSSL style.
@@ -151,6 +153,7 @@ impl Loaded {
             not_before: field("notBefore").and_then(date),
             not_after: field("notAfter").and_then(date),
             names: names(field("Subject Alternative Name"), field("Subject")),
+            kind: field("Algorithm").and_then(kind),
             subject: field("Subject").unwrap_or_default().to_owned(),
             issuer: field("Issuer").unwrap_or_default().to_owned(),
         });
@@ -170,6 +173,15 @@ pub(super) fn date(text: &str) -> Option<Timestamp> {
     let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let parsed = strtime::parse("%b %d %H:%M:%S %Y GMT", plain).ok()?;
     parsed.to_datetime().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+/// `EC256`, `RSA2048`.
+fn kind(algorithm: &str) -> Option<KeyKind> {
+    if algorithm.starts_with("EC") {
+        Some(KeyKind::Ecdsa)
+    } else {
+        algorithm.starts_with("RSA").then_some(KeyKind::Rsa)
+    }
 }
 
 fn names(alternative: Option<&str>, subject: Option<&str>) -> BTreeSet<Identifier> {
@@ -266,7 +278,9 @@ pub struct Sni {
     pub bind: String,
     /// Name that clients ask for, possibly a wildcard; `*` is the default.
     pub sni: String,
-    /// The certificate that answers. Of several lines with the same bind and name the first one is served (seen on 3.2.26).
+    /// Kind of its key; `None` when it is neither ECDSA nor RSA.
+    pub kind: Option<KeyKind>,
+    /// The certificate that answers. Of several lines with the same bind, name and kind the first one is served (seen on 3.2.26).
     pub name: Name,
 }
 
@@ -277,7 +291,9 @@ impl Sni {
 
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split('\t');
-        Some(Self { bind: fields.next()?.to_owned(), sni: fields.next()?.to_owned(), name: Name::of(fields.nth(2)?) })
+        let (bind, sni) = (fields.next()?.to_owned(), fields.next()?.to_owned());
+        let kind = KeyKind::ALL.into_iter().find(|kind| fields.clone().nth(1) == Some(kind.as_str()));
+        Some(Self { bind, sni, kind, name: Name::of(fields.nth(2)?) })
     }
 }
 

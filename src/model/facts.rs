@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Identifier, KeyType, Serial, Sha1, Sha256};
+use super::{Identifier, KeyKind, KeyType, Serial, Sha1, Sha256};
 
 /// The facts of a leaf that decide and report; no PEM and no key, so they may stay in memory and go into JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,12 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Algorithm of its key; `None` for one that hotcert would not generate.
+    #[must_use]
+    pub fn kind(&self) -> Option<KeyKind> {
+        self.key_type.map(KeyType::kind)
+    }
+
     /// Whether the leaf is valid for a name.
     #[must_use]
     pub fn covers(&self, name: &Identifier) -> bool {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Invalid, serde_as_text};
 
 /// Algorithm and size of a certificate's private key.
@@ -40,7 +42,8 @@ impl KeyType {
 
 /// The algorithm of a key. `HAProxy` may hold one certificate of each kind for a name, and serves the one that the client can use
 /// (configuration manual, `crt`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyKind {
     /// ECDSA.
     Ecdsa,
@@ -49,6 +52,9 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
+    /// Both, in the order of their endings.
+    pub const ALL: [Self; 2] = [Self::Ecdsa, Self::Rsa];
+
     /// The ending of its file, without the dot.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +73,16 @@ impl KeyType {
             Self::EcdsaP256 | Self::EcdsaP384 => KeyKind::Ecdsa,
             Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => KeyKind::Rsa,
         }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    /// As people call it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ecdsa => "ECDSA",
+            Self::Rsa => "RSA",
+        })
     }
 }
 

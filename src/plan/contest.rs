@@ -1,13 +1,16 @@
 //! Names that several slots cover: which slot should serve, and what has to be loaded so that it does.
 //!
-//! `HAProxy` serves a name from the slot that was loaded first, and a commit moves its slot to the end. So one order must do
+//! `HAProxy` keeps a certificate of each kind of key for a name, and serves the one that the client can use; so those of different
+//! kinds do not compete. One whose kind is not known competes with all.
+//!
+//! Of one kind, `HAProxy` serves a name from the slot that was loaded first, and a commit moves its slot to the end. So one order must do
 //! for all names: ours before foreign ones, valid before expired, few names before many (the more specific), then by name.
 //! Whatever is loaded is followed, in that order, by all that it competes with and that should stand behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Actual, Conflict, Desired};
-use crate::model::{CertName, Identifier, Sha1, Slot};
+use super::{Actual, Conflict, Contested, Desired};
+use crate::model::{CertName, Identifier, KeyKind, Sha1, Slot};
 
 /// Which slots are to be loaded, and in which order.
 pub(super) struct Settled {
@@ -20,6 +23,7 @@ struct Contender<'a> {
     certificate: Option<&'a CertName>,
     sha1: Sha1,
     names: BTreeSet<Identifier>,
+    kind: Option<KeyKind>,
     expired: bool,
     in_step: bool,
     reloadable: bool,
@@ -37,16 +41,19 @@ pub(super) fn settle(desired: &Desired, actual: &Actual) -> Settled {
     let contenders = contenders(desired, actual);
     let mut loaded: BTreeSet<usize> = (0..contenders.len()).filter(|&index| !contenders[index].in_step).collect();
     let mut conflicts = Vec::new();
-    for (name, rivals) in contested(&contenders) {
+    for (at, rivals) in contested(&contenders) {
         let winner = &contenders[rivals[0]];
         let behind = &rivals[1..];
-        let shown = actual.shown.get(name).and_then(|shown| behind.iter().find(|&&at| contenders[at].sha1 == *shown));
+        let shown = actual.shown.get(&at).and_then(|shown| behind.iter().find(|&&at| contenders[at].sha1 == *shown));
         let (Some(&shown), Some(certificate)) = (shown, winner.certificate) else {
             continue;
         };
         if !contenders[shown].can_be_loaded() {
             let slot = contenders[shown].slot.clone();
-            conflicts.push(Conflict { name: name.clone(), certificate: certificate.clone(), slot });
+            let conflict = Conflict { name: at.0, certificate: certificate.clone(), slot };
+            if !conflicts.contains(&conflict) {
+                conflicts.push(conflict);
+            }
         }
         loaded.extend(behind.iter().filter(|&&at| contenders[at].can_be_loaded()));
     }
@@ -68,7 +75,12 @@ impl Contender<'_> {
     }
 
     fn competes_with(&self, other: &Self) -> bool {
-        self.sha1 != other.sha1 && !self.names.is_disjoint(&other.names)
+        let of_one_kind = self.kind.is_none() || other.kind.is_none() || self.kind == other.kind;
+        of_one_kind && self.sha1 != other.sha1 && !self.names.is_disjoint(&other.names)
+    }
+
+    fn serves(&self, kind: KeyKind) -> bool {
+        self.kind.is_none_or(|own| own == kind)
     }
 }
 
@@ -80,6 +92,7 @@ fn contenders<'a>(desired: &'a Desired, actual: &'a Actual) -> Vec<Contender<'a>
         certificate: Some(name),
         sha1: want.facts.sha1,
         names: want.answers(),
+        kind: want.facts.kind(),
         expired: want.expired,
         in_step: want.is_held_in(actual) && want.is_attached_in(actual),
         reloadable: true,
@@ -91,6 +104,7 @@ fn contenders<'a>(desired: &'a Desired, actual: &'a Actual) -> Vec<Contender<'a>
             certificate: None,
             sha1: held.sha1,
             names: held.names.clone(),
+            kind: held.kind,
             expired: held.expired,
             in_step: true,
             reloadable: held.reloadable,
@@ -101,13 +115,15 @@ fn contenders<'a>(desired: &'a Desired, actual: &'a Actual) -> Vec<Contender<'a>
     contenders
 }
 
-/// The names with more than one contender, each with its contenders by rank. A name that only foreign slots cover is none of
-/// our business.
-fn contested<'a>(contenders: &'a [Contender<'_>]) -> BTreeMap<&'a Identifier, Vec<usize>> {
-    let mut by_name: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+/// The names with more than one contender of a kind, each with its contenders by rank. A name that only foreign slots cover is none
+/// of our business.
+fn contested(contenders: &[Contender<'_>]) -> BTreeMap<Contested, Vec<usize>> {
+    let mut by_name: BTreeMap<Contested, Vec<usize>> = BTreeMap::new();
     for (at, contender) in contenders.iter().enumerate() {
-        for name in &contender.names {
-            by_name.entry(name).or_default().push(at);
+        for kind in KeyKind::ALL.into_iter().filter(|kind| contender.serves(*kind)) {
+            for name in &contender.names {
+                by_name.entry((name.clone(), kind)).or_default().push(at);
+            }
         }
     }
     by_name.retain(|_, rivals| {
@@ -118,10 +134,10 @@ fn contested<'a>(contenders: &'a [Contender<'_>]) -> BTreeMap<&'a Identifier, Ve
 }
 
 /// The certificate that should serve each name which it shares with another slot.
-pub(super) fn rightful(desired: &Desired, actual: &Actual) -> BTreeMap<Identifier, CertName> {
+pub(super) fn rightful(desired: &Desired, actual: &Actual) -> BTreeMap<Contested, CertName> {
     let contenders = contenders(desired, actual);
     contested(&contenders)
         .into_iter()
-        .filter_map(|(name, rivals)| Some((name.clone(), contenders[rivals[0]].certificate?.clone())))
+        .filter_map(|(at, rivals)| Some((at, contenders[rivals[0]].certificate?.clone())))
         .collect()
 }

@@ -12,7 +12,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::model::{CertName, Facts, Identifier, Sha1, Slot};
+use crate::model::{CertName, Facts, Identifier, KeyKind, Sha1, Slot};
 
 /// What one node should serve.
 #[derive(Debug, Clone, Default)]
@@ -63,8 +63,12 @@ pub struct Actual {
     /// Certificates whose entry stands in the crt-list file.
     pub listed: BTreeSet<CertName>,
     /// The leaf that clients are shown, for names that several slots cover; without an entry nobody looked.
-    pub shown: BTreeMap<Identifier, Sha1>,
+    pub shown: BTreeMap<Contested, Sha1>,
 }
+
+/// A name, as it is asked for by clients that can use one kind of key. `HAProxy` holds a certificate of each kind for a name, and
+/// serves the one that the client can use, so only those of one kind stand in each other's way.
+pub type Contested = (Identifier, KeyKind);
 
 /// The contents of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +79,8 @@ pub struct Held {
     pub chain_length: usize,
     /// What it answers for: its SNI filters, or the names of its leaf.
     pub names: BTreeSet<Identifier>,
+    /// Algorithm of its key; one that is not known may be any.
+    pub kind: Option<KeyKind>,
     /// Whether its time of validity is over.
     pub expired: bool,
     /// Whether it serves anywhere.
@@ -220,7 +226,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Plan {
 /// The certificate that should serve each name which it shares with another slot. For these names it matters what clients
 /// are shown, see [`Actual::shown`].
 #[must_use]
-pub fn rightful(desired: &Desired, actual: &Actual) -> BTreeMap<Identifier, CertName> {
+pub fn rightful(desired: &Desired, actual: &Actual) -> BTreeMap<Contested, CertName> {
     contest::rightful(desired, actual)
 }
 
@@ -243,6 +249,12 @@ impl Want {
         self.attachment
             .as_ref()
             .is_none_or(|to| actual.attached.get(&self.slot).is_some_and(|lists| lists.contains(&to.list)))
+    }
+
+    /// The kinds of keys for which it serves, as far as is known.
+    pub fn kinds(&self) -> impl Iterator<Item = KeyKind> + use<> {
+        let kind = self.facts.kind();
+        KeyKind::ALL.into_iter().filter(move |of| kind.is_none_or(|kind| kind == *of))
     }
 
     fn reason(&self, actual: &Actual) -> Reason {

@@ -2,13 +2,15 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Serial, Sha256};
+use crate::model::{KeyKind, KeyType, Serial, Sha256};
 
 /// `HAProxy` as far as a plan can tell: slots, lists, and the order in which slots were loaded.
 #[derive(Debug, Clone, Default)]
 struct Model {
     slots: BTreeMap<Slot, Option<Held>>,
     attached: BTreeMap<Slot, BTreeSet<String>>,
+    /// What kind of key each slot holds, whether or not it shows.
+    kinds: BTreeMap<Slot, KeyKind>,
     /// Slots in the order of their last load.
     loaded: Vec<Slot>,
     published: BTreeSet<CertName>,
@@ -17,11 +19,11 @@ struct Model {
 }
 
 impl Model {
-    /// The leaf that a client is shown: of the slot that was loaded first.
-    fn shown(&self, name: &Identifier) -> Option<Sha1> {
+    /// The leaf that a client is shown that can use one kind of key: of the slot of that kind that was loaded first.
+    fn shown(&self, (name, kind): &Contested) -> Option<Sha1> {
         self.loaded
             .iter()
-            .filter(|slot| self.is_used(slot))
+            .filter(|slot| self.is_used(slot) && self.kinds.get(slot) == Some(kind))
             .filter_map(|slot| self.slots[slot].as_ref())
             .find(|held| held.names.contains(name))
             .map(|held| held.sha1)
@@ -48,7 +50,7 @@ impl Model {
         if look {
             actual.shown = rightful(desired, &actual)
                 .into_keys()
-                .filter_map(|name| self.shown(&name).map(|shown| (name, shown)))
+                .filter_map(|at| self.shown(&at).map(|shown| (at, shown)))
                 .collect();
         }
         actual
@@ -64,7 +66,11 @@ impl Model {
                 Step::Replace { slot, with, .. } => {
                     assert!(self.stale.is_none(), "a transaction is opened while another one is open");
                     let held = match with {
-                        Contents::Generation(name) => held(&desired.certificates[name]),
+                        Contents::Generation(name) => {
+                            let want = &desired.certificates[name];
+                            self.kinds.extend(want.facts.kind().map(|kind| (slot.clone(), kind)));
+                            held(want)
+                        }
                         Contents::OwnFile => self.slots[slot].clone().unwrap(),
                     };
                     *self.slots.get_mut(slot).expect("a slot is created before it is loaded") = Some(held);
@@ -96,6 +102,7 @@ fn held(want: &Want) -> Held {
         sha1: want.facts.sha1,
         chain_length: want.facts.chain_length,
         names: want.answers(),
+        kind: want.facts.kind(),
         expired: want.expired,
         used: true,
         reloadable: true,
@@ -111,7 +118,11 @@ fn names(bits: u8) -> BTreeSet<Identifier> {
 }
 
 fn want(index: usize, version: u8, bits: u8, directory: bool) -> Want {
-    let der = [u8::try_from(index).unwrap(), version, bits];
+    want_of(KeyType::EcdsaP256, index, version, bits, directory)
+}
+
+fn want_of(key: KeyType, index: usize, version: u8, bits: u8, directory: bool) -> Want {
+    let der = [u8::try_from(index).unwrap(), version, bits, u8::from(key == KeyType::EcdsaP256)];
     Want {
         slot: slot(index),
         facts: Facts {
@@ -123,7 +134,7 @@ fn want(index: usize, version: u8, bits: u8, directory: bool) -> Want {
             names: names(bits),
             issuer: String::new(),
             chain_length: 1,
-            key_type: None,
+            key_type: Some(key),
             renewal_id: None,
         },
         expired: false,
@@ -137,29 +148,36 @@ fn want(index: usize, version: u8, bits: u8, directory: bool) -> Want {
     }
 }
 
+fn any_key() -> impl Strategy<Value = KeyType> {
+    prop_oneof![Just(KeyType::EcdsaP256), Just(KeyType::Rsa2048)]
+}
+
 prop_compose! {
-    fn any_desired()(certificates in proptest::collection::vec((0u8..3, 1u8..16, any::<bool>()), 0..5)) -> Desired {
+    fn any_desired()(certificates in proptest::collection::vec((any_key(), 0u8..3, 1u8..16, any::<bool>()), 0..5)) -> Desired {
         Desired {
             certificates: certificates
                 .into_iter()
                 .enumerate()
-                .map(|(index, (version, bits, directory))| {
-                    (format!("c{index}").parse().unwrap(), want(index, version, bits, directory))
+                .map(|(index, (key, version, bits, directory))| {
+                    (format!("c{index}").parse().unwrap(), want_of(key, index, version, bits, directory))
                 })
                 .collect(),
         }
     }
 }
 
-/// Slots 0 to 4 may be ours; 5 to 7 are always foreign.
+/// Slots 0 to 4 may be ours; 5 to 7 are always foreign. Of some it does not show what kind of key they hold.
 fn any_model() -> impl Strategy<Value = Model> {
-    let one = (0usize..8, 0u8..3, 1u8..16, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let bools = || (any::<bool>(), any::<bool>());
+    let one = (any_key(), 0usize..8, 0u8..3, 1u8..16, bools(), bools(), any::<bool>());
     (proptest::collection::vec(one, 0..8), any::<bool>()).prop_map(|(slots, stale)| {
         let mut model = Model::default();
-        for (index, version, bits, filled, attached, published, expired) in slots {
-            let mut held = held(&want(index, version, bits, true));
+        for (key, index, version, bits, (filled, attached), (published, expired), shows_kind) in slots {
+            let mut held = held(&want_of(key, index, version, bits, true));
             held.expired = expired && index > 4;
+            held.kind = held.kind.filter(|_| shows_kind);
             let slot = slot(index);
+            model.kinds.insert(slot.clone(), key.kind());
             model.loaded.retain(|loaded| *loaded != slot);
             model.loaded.push(slot.clone());
             model.slots.insert(slot.clone(), filled.then_some(held));
@@ -189,8 +207,8 @@ proptest! {
             prop_assert!(want.is_held(model.slots[&want.slot].as_ref()));
             prop_assert!(model.is_used(&want.slot));
         }
-        for (name, owner) in rightful(&desired, &actual) {
-            prop_assert_eq!(model.shown(&name), Some(desired.certificates[&owner].facts.sha1));
+        for (at, owner) in rightful(&desired, &actual) {
+            prop_assert_eq!(model.shown(&at), Some(desired.certificates[&owner].facts.sha1));
         }
         let ours: BTreeSet<_> = desired.certificates.values().map(|want| &want.slot).collect();
         for (slot, held) in before.slots.iter().filter(|(slot, _)| !ours.contains(slot)) {
@@ -211,8 +229,8 @@ proptest! {
         }
         let second = plan(&next, &model.actual(&next, false));
         model.apply(&next, &second);
-        for (name, owner) in rightful(&next, &model.actual(&next, false)) {
-            prop_assert_eq!(model.shown(&name), Some(next.certificates[&owner].facts.sha1));
+        for (at, owner) in rightful(&next, &model.actual(&next, false)) {
+            prop_assert_eq!(model.shown(&at), Some(next.certificates[&owner].facts.sha1));
         }
     }
 }
@@ -237,6 +255,44 @@ fn what_is_in_step_needs_nothing() {
 }
 
 #[test]
+fn certificates_of_two_kinds_do_not_compete_and_one_of_an_unknown_kind_competes_with_both() {
+    let of = |key, index| want_of(key, index, 0, 1, true);
+    let pair = BTreeMap::from([
+        ("c0".parse().unwrap(), of(KeyType::EcdsaP256, 0)),
+        ("c1".parse().unwrap(), of(KeyType::Rsa2048, 1)),
+    ]);
+    let desired = Desired { certificates: pair };
+    let mut model = Model::default();
+    model.apply(&desired, &plan(&desired, &model.actual(&desired, true)));
+    assert_eq!(rightful(&desired, &model.actual(&desired, true)), BTreeMap::new());
+
+    // One is renewed alone, or drifts alone.
+    let mut next = desired.clone();
+    next.certificates.get_mut(&"c0".parse::<CertName>().unwrap()).unwrap().facts.sha1 = Sha1::of(b"renewed");
+    let steps = plan(&next, &model.actual(&next, true)).steps;
+    assert!(
+        matches!(steps.as_slice(), [Step::Replace { reason: Reason::Stale, slot: at, .. }] if *at == slot(0)),
+        "{steps:?}"
+    );
+
+    let twin = slot(5);
+    for (kind, with) in [(Some(KeyKind::Rsa), 1), (None, 2)] {
+        let mut model = model.clone();
+        model.slots.insert(twin.clone(), Some(Held { kind, ..held(&of(KeyType::Rsa2048, 5)) }));
+        model.attached.insert(twin.clone(), BTreeSet::from(["/certs".to_owned()]));
+        model.kinds.insert(twin.clone(), KeyKind::Rsa);
+        model.loaded.insert(0, twin.clone());
+        let actual = model.actual(&desired, true);
+        assert_eq!(rightful(&desired, &actual).len(), with);
+        let steps = plan(&desired, &actual).steps;
+        assert!(
+            matches!(steps.as_slice(), [Step::Replace { slot, reason: Reason::GiveWay, .. }] if *slot == twin),
+            "{steps:?}"
+        );
+    }
+}
+
+#[test]
 fn a_lost_chain_is_drift() {
     let desired = Desired { certificates: BTreeMap::from([("c0".parse().unwrap(), want(0, 0, 1, true))]) };
     let mut model = Model::default();
@@ -253,6 +309,7 @@ fn an_expired_foreign_certificate_gives_way_and_an_unreadable_one_is_a_conflict(
         let mut model = Model::default();
         model.slots.insert(slot(5), Some(Held { expired: true, reloadable, ..held(&want(5, 0, 1, true)) }));
         model.attached.insert(slot(5), BTreeSet::from(["/certs".to_owned()]));
+        model.kinds.insert(slot(5), KeyKind::Ecdsa);
         model.loaded.push(slot(5));
         // The first plan cannot know whether the foreign one will stand in front, and makes sure.
         model.apply(&desired, &plan(&desired, &model.actual(&desired, true)));

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{DEADLINE, Error};
-use crate::model::Identifier;
+use crate::model::{Identifier, KeyKind};
 
 /// What a server showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +31,18 @@ pub struct Served {
 /// resumed one would show no certificate.
 ///
 /// The name is sent as SNI; a wildcard stands for some name below it; without a name, and for IP addresses (RFC 6066, section
-/// 3), none is sent.
-pub async fn handshake(address: SocketAddr, server_name: Option<&Identifier>) -> Result<Served, Error> {
+/// 3), none is sent. A client that can use keys of one `kind` alone offers no signatures of others (RFC 8446, section 4.2.3).
+pub async fn handshake(
+    address: SocketAddr,
+    server_name: Option<&Identifier>,
+    kind: Option<KeyKind>,
+) -> Result<Served, Error> {
     let shake = async {
         let stream = TcpStream::connect(address).await.map_err(|source| Error::Unreachable { address, source })?;
         let protocol =
             |source: Box<dyn std::error::Error + Send + Sync>| Error::Protocol { address, protocol: "TLS", source };
         let name = sni(address, server_name).map_err(|error| protocol(error.into()))?;
-        let connector = TlsConnector::from(Arc::new(config()));
+        let connector = TlsConnector::from(Arc::new(config(kind)));
         let stream = connector.connect(name, stream).await.map_err(|error| protocol(error.into()))?;
         let (_, tls) = stream.get_ref();
         let shown = tls.peer_certificates().unwrap_or_default();
@@ -70,21 +74,32 @@ fn sni(
     }
 }
 
-fn config() -> ClientConfig {
+fn config(kind: Option<KeyKind>) -> ClientConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let schemes = provider.signature_verification_algorithms.supported_schemes();
+    let schemes = schemes.into_iter().filter(|scheme| kind.is_none_or(|kind| is_of(*scheme, kind))).collect();
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default protocol versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(LookOnly(provider)))
+        .with_custom_certificate_verifier(Arc::new(LookOnly(schemes)))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config
 }
 
-/// Accepts whatever it is shown.
+/// Whether a signature is made by such a key.
+fn is_of(scheme: SignatureScheme, kind: KeyKind) -> bool {
+    let name = scheme.as_str().unwrap_or_default();
+    match kind {
+        KeyKind::Ecdsa => name.starts_with("ECDSA_"),
+        KeyKind::Rsa => name.starts_with("RSA_"),
+    }
+}
+
+/// Accepts whatever it is shown, and offers these signatures.
 #[derive(Debug)]
-struct LookOnly(Arc<CryptoProvider>);
+struct LookOnly(Vec<SignatureScheme>);
 
 impl ServerCertVerifier for LookOnly {
     fn verify_server_cert(
@@ -117,7 +132,7 @@ impl ServerCertVerifier for LookOnly {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.0.clone()
     }
 }
 
@@ -153,7 +168,7 @@ mod tests {
             names
         });
         for name in [None, Some("192.0.2.1".parse().unwrap()), Some("*.a.test".parse().unwrap())] {
-            let served = handshake(address, name.as_ref()).await.unwrap();
+            let served = handshake(address, name.as_ref(), None).await.unwrap();
             assert_eq!((served.leaf, served.chain), (der.clone(), vec![]));
             assert_eq!(served.protocol, "TLSv1_3");
         }
@@ -167,8 +182,8 @@ mod tests {
         let server = tokio::spawn(async move {
             listener.accept().await.unwrap().0.try_write(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
         });
-        assert!(matches!(handshake(address, None).await, Err(Error::Protocol { .. })));
+        assert!(matches!(handshake(address, None, None).await, Err(Error::Protocol { .. })));
         server.await.unwrap();
-        assert!(matches!(handshake(address, None).await, Err(Error::Unreachable { .. })));
+        assert!(matches!(handshake(address, None, None).await, Err(Error::Unreachable { .. })));
     }
 }

@@ -82,7 +82,7 @@ impl Reconciler<'_> {
             for node in self.config.nodes_of(certificate).filter(away) {
                 let Some(directory) = &node.crt_dir else { continue };
                 let outcome = publish::check_directory(directory).and_then(|()| {
-                    let file_name = format!("{name}.pem");
+                    let file_name = certificate.file_name();
                     if self.is_published(name, generation, &directory.join(&file_name)) {
                         return Ok(false);
                     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::inventory::Inventory;
 use crate::config::{Certificate, Node};
-use crate::haproxy::ListKind;
-use crate::model::{Invalid, Slot};
+use crate::haproxy::{Leaf, ListKind};
+use crate::model::{Invalid, KeyKind, Slot};
 use crate::plan::Attachment;
 
 /// The place of a certificate on a node.
@@ -72,13 +72,19 @@ impl Unplaced {
 
 /// Finds the place of a certificate.
 ///
-/// The slot is `<crt_dir>/<name>.pem`. Where no directory is configured: a slot of that file name, else the one slot that has
-/// the same names, else a new one in the only directory that `HAProxy` reads.
-pub(crate) fn place(certificate: &Certificate, node: &Node, inventory: &Inventory) -> Result<Place, Unplaced> {
-    let file_name = format!("{}.pem", certificate.name);
+/// The slot is `<crt_dir>/<name>.pem`, with the kind of the key behind it for one of two kinds. Where no directory is configured: a
+/// slot of that file name, else the one slot that has the same names, and the same `kind` of key, else a new one in the only
+/// directory that `HAProxy` reads.
+pub(crate) fn place(
+    certificate: &Certificate,
+    kind: Option<KeyKind>,
+    node: &Node,
+    inventory: &Inventory,
+) -> Result<Place, Unplaced> {
+    let file_name = certificate.file_name();
     let slot = match node.directory() {
         Some(directory) => slot_in(&directory, &file_name)?,
-        None => find(certificate, &file_name, inventory)?,
+        None => find(certificate, kind.or(certificate.key_kind()), &file_name, inventory)?,
     };
     let attachment = attachment(certificate, node, inventory, &slot)?;
     let file = match &node.crt_dir {
@@ -93,7 +99,12 @@ fn slot_in(directory: &str, file_name: &str) -> Result<Slot, Invalid> {
     format!("{}/{file_name}", directory.trim_end_matches('/')).parse()
 }
 
-fn find(certificate: &Certificate, file_name: &str, inventory: &Inventory) -> Result<Slot, Unplaced> {
+fn find(
+    certificate: &Certificate,
+    kind: Option<KeyKind>,
+    file_name: &str,
+    inventory: &Inventory,
+) -> Result<Slot, Unplaced> {
     let one_of = |candidates: Vec<&Slot>| match candidates.as_slice() {
         [] => Ok(None),
         [slot] => Ok(Some((*slot).clone())),
@@ -102,13 +113,18 @@ fn find(certificate: &Certificate, file_name: &str, inventory: &Inventory) -> Re
     if let Some(slot) = one_of(inventory.loaded.keys().filter(|slot| slot.file_name() == file_name).collect())? {
         return Ok(slot);
     }
-    let same_names = inventory.loaded.iter().filter(|(_, loaded)| {
-        loaded.leaf.as_ref().is_some_and(|leaf| {
-            leaf.names.len() == certificate.domains.len()
-                && certificate.domains.iter().all(|domain| leaf.names.contains(domain))
-        })
-    });
-    if let Some(slot) = one_of(same_names.map(|(slot, _)| slot).collect())? {
+    let has_same_names = |leaf: &Leaf| {
+        leaf.names.len() == certificate.domains.len()
+            && certificate.domains.iter().all(|domain| leaf.names.contains(domain))
+    };
+    let leaves = || inventory.loaded.iter().filter_map(|(slot, loaded)| Some((slot, loaded.leaf.as_ref()?)));
+    let mut same: Vec<_> = leaves().filter(|(_, leaf)| has_same_names(leaf)).collect();
+    // Whoever serves both kinds has a slot for each. A single certificate may get a key of another kind, and keep its slot.
+    let is_other = |leaf: &Leaf| leaf.kind.zip(kind).is_some_and(|(found, kind)| found != kind);
+    if certificate.kind.is_some() || same.len() > 1 {
+        same.retain(|(_, leaf)| !is_other(leaf));
+    }
+    if let Some(slot) = one_of(same.into_iter().map(|(slot, _)| slot).collect())? {
         return Ok(slot);
     }
     let directories: Vec<_> =

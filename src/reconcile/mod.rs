@@ -12,6 +12,7 @@ mod desire;
 mod error;
 mod fleet;
 mod inventory;
+mod kinds;
 mod load;
 mod observe;
 mod report;
@@ -37,7 +38,7 @@ use crate::bundle::{Bundle, Rival};
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, Node};
 use crate::haproxy::{self, Connect, Session};
-use crate::model::{CertName, NodeName};
+use crate::model::{CertName, KeyKind, NodeName};
 use crate::schedule::Retry;
 use crate::store::{self, Generation, Meta, NodeLock, Source, Store, publish};
 
@@ -193,10 +194,14 @@ impl Reconciler<'_> {
         Ok(report)
     }
 
-    /// What the nodes serve now in the slot that a certificate would get: what a new one is measured against. Fails where no node
+    /// What the nodes serve now in the slot that a certificate with such a key would get: what a new one is measured against. Fails where no node
     /// can be reached, or the certificate could not be loaded or published. Tells also which nodes hang, see
     /// [`away`](Self::away).
-    pub async fn rivals(&self, name: &CertName) -> Result<(Vec<Rival>, BTreeSet<NodeName>), Error> {
+    pub async fn rivals(
+        &self,
+        name: &CertName,
+        kind: Option<KeyKind>,
+    ) -> Result<(Vec<Rival>, BTreeSet<NodeName>), Error> {
         let Some(certificate) = self.config.certificates.get(name) else { return Ok(Default::default()) };
         for directory in self.config.nodes_of(certificate).filter_map(|node| node.crt_dir.as_ref()) {
             // Before HAProxy is asked, which cannot say what is wrong with it.
@@ -208,7 +213,7 @@ impl Reconciler<'_> {
         let (inventories, unreachable) = self.inventories(nodes).await;
         let mut rivals = BTreeMap::new();
         for (node, inventory) in inventories {
-            let Place { slot, file, .. } = desire::place(certificate, node, &inventory)
+            let Place { slot, file, .. } = desire::place(certificate, kind, node, &inventory)
                 .map_err(|why| Error::Unplaced { certificate: name.clone(), node: node.name.clone(), why })?;
             if certificate.publish
                 && let Some(directory) = file.as_deref().and_then(Path::parent)
@@ -229,7 +234,7 @@ impl Reconciler<'_> {
             let nodes: Vec<_> = self.config.nodes_of(certificate).map(|node| &node.name).collect();
             let rivals =
                 inventories.iter().filter(|(node, _)| nodes.contains(&&node.name)).filter_map(|(node, seen)| {
-                    let place = desire::place(certificate, node, seen).ok()?;
+                    let place = desire::place(certificate, None, node, seen).ok()?;
                     seen.rival(&place.slot, node)
                 });
             (certificate.name.clone(), rivals.collect())

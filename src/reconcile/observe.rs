@@ -10,9 +10,9 @@ use super::inventory::Inventory;
 use super::{Reconciler, Stored, verify};
 use crate::bundle::Bundle;
 use crate::config::Node;
-use crate::haproxy::{Error, Info, Loaded, Session, Status};
-use crate::model::{CertName, Identifier, Serial, Sha1, Sha256, Slot};
-use crate::plan::{self, Actual, Desired, Held, Plan, Want};
+use crate::haproxy::{Error, Info, Loaded, Session, Sni, Status};
+use crate::model::{CertName, Identifier, KeyKind, Serial, Sha1, Sha256, Slot};
+use crate::plan::{self, Actual, Contested, Desired, Held, Plan, Want};
 use crate::store::{Generation, Source, crt_list, publish};
 
 /// One node as it was seen, and what follows from that.
@@ -33,9 +33,16 @@ pub struct View {
     /// Certificates that have no place on it.
     pub unplaced: BTreeMap<CertName, Unplaced>,
     /// The certificate that should serve each name which it shares with another slot.
-    pub(crate) rightful: BTreeMap<Identifier, CertName>,
+    pub(crate) rightful: BTreeMap<Contested, CertName>,
     pub(crate) places: BTreeMap<CertName, Place>,
     pub(crate) serials: BTreeMap<Slot, Serial>,
+}
+
+impl View {
+    /// The certificate that should serve a name of another one, where several of its kind cover it.
+    pub(super) fn owner(&self, want: &Want, name: &Identifier) -> Option<&CertName> {
+        want.kinds().find_map(|kind| self.rightful.get(&(name.clone(), kind)))
+    }
 }
 
 impl Reconciler<'_> {
@@ -87,7 +94,7 @@ impl Reconciler<'_> {
             if !certificate.nodes.is_empty() && !certificate.nodes.contains(&view.node.name) {
                 continue;
             }
-            let place = match desire::place(certificate, &view.node, inventory) {
+            let place = match desire::place(certificate, generation.facts.kind(), &view.node, inventory) {
                 Ok(place) => place,
                 Err(why) => {
                     view.unplaced.insert(name.clone(), why);
@@ -164,24 +171,25 @@ impl Reconciler<'_> {
 
     /// What clients are shown for names that a certificate of ours shares with another slot: by handshake where an address is
     /// known, else as far as `HAProxy` tells (3.2).
-    async fn shown(&self, view: &View, inventory: &Inventory) -> BTreeMap<Identifier, Sha1> {
+    async fn shown(&self, view: &View, inventory: &Inventory) -> BTreeMap<Contested, Sha1> {
         let mut shown = BTreeMap::new();
-        for (name, owner) in &view.rightful {
+        for (contested, owner) in &view.rightful {
+            let (name, kind) = contested;
             let rightful = view.desired.certificates[owner].facts.sha1;
             for address in &view.node.verify {
-                if let Ok(served) = verify::shake(address, name).await {
+                if let Ok(served) = verify::shake(address, name, Some(*kind)).await {
                     let sha1 = Sha1::of(&served.leaf);
                     // Of several addresses the one that is wrong counts.
-                    if shown.get(name).is_none_or(|seen| *seen == rightful) {
-                        shown.insert(name.clone(), sha1);
+                    if shown.get(contested).is_none_or(|seen| *seen == rightful) {
+                        shown.insert(contested.clone(), sha1);
                     }
                 }
             }
             if view.node.verify.is_empty() || verify::cannot_ask() {
-                let answering =
-                    inventory.sni.iter().find(|sni| sni.sni == name.to_string()).and_then(|sni| sni.name.slot());
+                let is_asked = |sni: &&Sni| sni.sni == name.to_string() && sni.kind.is_none_or(|of| of == *kind);
+                let answering = inventory.sni.iter().find(is_asked).and_then(|sni| sni.name.slot());
                 let held = answering.and_then(|slot| view.actual.slots.get(slot)?.as_ref());
-                shown.extend(held.map(|held| (name.clone(), held.sha1)));
+                shown.extend(held.map(|held| (contested.clone(), held.sha1)));
             }
         }
         shown
@@ -195,6 +203,7 @@ fn held(slot: &Slot, loaded: &Loaded, want: Option<&Want>, inventory: &Inventory
         sha1: leaf.sha1.unwrap_or_else(|| Sha1::of(leaf.serial.to_string().as_bytes())),
         chain_length: loaded.chain.len(),
         names: inventory.names(slot, &leaf.names),
+        kind: leaf.kind,
         expired: leaf.not_after.is_some_and(|end| end <= now),
         used: loaded.status == Status::Used,
         reloadable: false,
@@ -227,5 +236,15 @@ fn stands_in_file(list: &str, slot: &Slot) -> bool {
     if !path.is_absolute() || !path.is_file() {
         return true;
     }
-    crt_list::entries(path).is_ok_and(|entries| entries.iter().any(|entry| entry.certificate == slot.as_str()))
+    let names_it =
+        |entry: &crt_list::Entry| entry.certificate == slot.as_str() || is_bundle_of(&entry.certificate, slot);
+    crt_list::entries(path).is_ok_and(|entries| entries.iter().any(names_it))
+}
+
+/// Whether a name in a crt-list stands for files of both kinds, of which this is one: `HAProxy` looks for them where there is no file of
+/// that name itself (configuration manual, `crt`).
+fn is_bundle_of(name: &str, slot: &Slot) -> bool {
+    let mut endings = KeyKind::ALL.into_iter().map(KeyKind::as_str);
+    endings.any(|ending| slot.as_str().strip_suffix(ending).and_then(|rest| rest.strip_suffix('.')) == Some(name))
+        && !Path::new(name).exists()
 }

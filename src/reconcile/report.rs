@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
-use crate::model::{CertName, Identifier, NodeName, Serial, Sha256};
+use crate::model::{CertName, Identifier, KeyType, NodeName, Serial, Sha256};
 use crate::store::Source;
 
 /// What is stored, what each node serves, and what is wrong.
@@ -44,8 +44,14 @@ pub struct Problem {
 /// One certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CertificateReport {
-    /// Its name.
+    /// Its name, which no other has.
+    #[serde(skip)]
     pub name: CertName,
+    /// The name by which people know it: of one of two kinds that of both.
+    #[serde(rename = "name")]
+    pub configured_name: CertName,
+    /// Its key: that of the current generation, or else the one that is configured; `None` when that is not known.
+    pub key: Option<KeyType>,
     /// What it covers, as A-labels.
     pub domains: Vec<Identifier>,
     /// Where its current generation came from; what it is configured to be when there is none.
@@ -248,10 +254,11 @@ impl Report {
         }
     }
 
-    /// Whether at least one node serves what the round was to bring, or nothing went wrong.
+    /// Whether at least one node serves what the round was to bring of a certificate, or nothing went wrong.
     #[must_use]
-    pub fn is_taken(&self) -> bool {
-        let mut nodes = self.certificates.iter().flat_map(|certificate| &certificate.nodes);
+    pub fn has_taken(&self, name: &CertName) -> bool {
+        let of_it = self.certificates.iter().filter(|certificate| certificate.name == *name);
+        let mut nodes = of_it.flat_map(|certificate| &certificate.nodes);
         self.failures.is_empty() || nodes.any(|node| node.state == NodeState::InSync)
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::kinds;
 use super::observe::View;
 use super::report::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
 use super::verify::Handshakes;
@@ -137,8 +138,11 @@ impl Reconciler<'_> {
             None => Source::Push,
         };
         let ordering = ordered.map(|order| self.ordering(certificate, order, generation)).unwrap_or_default();
+        let key = facts.map_or_else(|| ordered.and_then(|order| order.keys.first().copied()), |facts| facts.key_type);
         CertificateReport {
             name: name.clone(),
+            configured_name: certificate.configured_name(),
+            key,
             domains: match facts {
                 Some(facts) if certificate.domains.is_empty() => facts.names.iter().cloned().collect(),
                 _ => certificate.domains.clone(),
@@ -249,7 +253,7 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
         on.detail = pending.map(|step| format!("to do: {step}"));
     }
     if on.detail.is_none() {
-        on.detail = unseen(view, want);
+        on.detail = unseen(view, want).or_else(|| kinds::left_behind(view, want));
     }
     if let Some(conflict) = view.plan.conflicts.iter().find(|conflict| conflict.certificate == *name) {
         on.detail = Some(conflict.to_string());
@@ -259,7 +263,10 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
 
 /// Where several slots cover a name, and there is no way to look which one clients are shown.
 fn unseen(view: &View, want: &Want) -> Option<String> {
-    let is_unseen = |name: &Identifier| view.rightful.contains_key(name) && !view.actual.shown.contains_key(name);
+    let is_unseen = |name: &Identifier| {
+        let contested = want.kinds().map(|kind| (name.clone(), kind)).find(|at| view.rightful.contains_key(at));
+        contested.is_some_and(|at| !view.actual.shown.contains_key(&at))
+    };
     let name = want.answers().into_iter().find(is_unseen)?;
     Some(format!(
         "another slot covers {} too, and nothing shows which one clients get: say by --verify (or `verify`) where to look",

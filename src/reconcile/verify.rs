@@ -7,7 +7,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use super::{Error, Reconciler, Scope, Seen, Stored};
-use crate::model::{Authority, CertName, Facts, Identifier, NodeName, Sha256};
+use crate::model::{Authority, CertName, Facts, Identifier, KeyKind, NodeName, Sha256};
 use crate::probe::{self, Served};
 use crate::store::Generation;
 
@@ -26,8 +26,8 @@ static WITHOUT_NETWORK: Once = Once::new();
 /// The outcome for each certificate on each node with an address to ask. `Err` has what is wrong.
 pub(super) type Handshakes = BTreeMap<(NodeName, CertName), Result<(), Error>>;
 
-/// Shakes hands as a client that wants `name`.
-pub(super) async fn shake(address: &Authority, name: &Identifier) -> Result<Served, String> {
+/// Shakes hands as a client that wants `name`, and can use keys of one `kind`, or of any.
+pub(super) async fn shake(address: &Authority, name: &Identifier, kind: Option<KeyKind>) -> Result<Served, String> {
     let resolved =
         tokio::time::timeout(RESOLVE_DEADLINE, tokio::net::lookup_host((address.host.as_str(), address.port)))
             .await
@@ -41,7 +41,7 @@ pub(super) async fn shake(address: &Authority, name: &Identifier) -> Result<Serv
         Identifier::Dns(pattern) if name.is_wildcard() => Identifier::Dns(pattern.replacen('*', ANY_LABEL, 1)),
         other => other.clone(),
     };
-    probe::handshake(resolved, Some(&asked)).await.map_err(|error| error.to_string())
+    probe::handshake(resolved, Some(&asked), kind).await.map_err(|error| error.to_string())
 }
 
 impl Reconciler<'_> {
@@ -56,10 +56,10 @@ impl Reconciler<'_> {
                 }
                 let mut outcome = None;
                 for identifier in want.answers() {
-                    let owner = view.rightful.get(&identifier).unwrap_or(name);
+                    let owner = view.owner(want, &identifier).unwrap_or(name);
                     let Some(expected) = stored.generations.get(owner) else { continue };
                     for address in &view.node.verify {
-                        let served = shake(address, &identifier).await;
+                        let served = shake(address, &identifier, want.facts.kind()).await;
                         if served.is_err() && (self.is_behind_unreachable(address, seen) || cannot_ask()) {
                             continue;
                         }

@@ -22,12 +22,6 @@ pub enum Error {
         /// Which certificate.
         name: CertName,
     },
-    /// Two key kinds side by side.
-    #[error("certificate {name} is configured with two key types, which this version cannot order")]
-    SecondKeyKind {
-        /// Which certificate.
-        name: CertName,
-    },
     /// A private authority of our own.
     #[error("issuer {issuer} is of type internal, which this version cannot run")]
     InternalIssuer {
@@ -207,7 +201,6 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotOrdered { .. } => "push a newer one, or order it by `hotcert issue`".to_owned(),
-            Self::SecondKeyKind { .. } => "configure one key type".to_owned(),
             Self::InternalIssuer { .. } => "name an issuer with a directory".to_owned(),
             Self::Wildcard { domain } => format!(
                 "wildcards are proven through the DNS (dns-01), which this version cannot do yet: name the hosts one by one, such as www{}",

@@ -122,7 +122,7 @@ impl Renewer<'_> {
         let Some(order) = &certificate.order else { return Err(Error::NotOrdered { name: name.clone() }) };
         check(certificate)?;
         let Some(first) = order.issuers.first() else { return Err(Error::NotOrdered { name: name.clone() }) };
-        let [key_type] = order.keys.as_slice() else { return Err(Error::SecondKeyKind { name: name.clone() }) };
+        let Some(&key_type) = order.keys.first() else { return Err(Error::NotOrdered { name: name.clone() }) };
         let Some((issuer, directory)) = authority_of(order) else {
             return Err(Error::InternalIssuer { issuer: first.name.clone() });
         };
@@ -162,7 +162,7 @@ impl Renewer<'_> {
                 certificate,
                 issuer,
                 directory,
-                key_type: *key_type,
+                key_type,
                 http,
                 outlook: &outlook,
                 standing: &standing,

@@ -253,6 +253,7 @@ impl Attempt<'_> {
         let now = self.renewer.listen(self.directory, self.http)?.max(told.unwrap_or(Timestamp::MIN));
         let gate = Gate {
             name: &self.certificate.name,
+            kind: self.certificate.kind,
             now,
             trust: self.renewer.trust,
             required: &self.names(),

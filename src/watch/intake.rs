@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::Parts;
 use super::content::Contents;
 use super::error::Error;
+use super::layout;
 use crate::bundle::{Gate, Rival};
 use crate::config::{Certificate, Node, Remembered};
 use crate::model::{CertName, Facts, Sha256};
@@ -29,7 +30,7 @@ pub(super) fn strangers(parts: &Parts, wishes: &[Wish]) -> Vec<Certificate> {
     let certificate = |wish: &Wish| {
         let contents = Contents::read(&wish.certificate, wish.key.as_deref()).ok()?;
         let names = contents.facts()?.names;
-        known(parts, &wish.name).ok().map(|known| Certificate { domains: names.into_iter().collect(), ..known })
+        known(parts, wish).ok().map(|known| Certificate { domains: names.into_iter().collect(), ..known })
     };
     wishes.iter().filter(is_stranger).filter_map(certificate).collect()
 }
@@ -38,11 +39,13 @@ pub(super) fn strangers(parts: &Parts, wishes: &[Wish]) -> Vec<Certificate> {
 pub(super) fn take(parts: &Parts, wish: &Wish, served: &BTreeMap<CertName, Vec<Rival>>) -> Result<bool, Error> {
     let Wish { name, certificate: path, key, contents: digest, leaf } = wish;
     let failed = |source| Error::Store { name: name.clone(), source };
-    let certificate = known(parts, name).map_err(failed)?;
+    let certificate = known(parts, wish).map_err(failed)?;
     if certificate.order.is_some() {
         // Seen before the lock is asked for, which an order holds for minutes. A copy of what we ordered is nothing new.
-        if parts.store.holds(name, *leaf).map_err(failed)? {
-            return Ok(false);
+        for member in parts.config.named(name).iter().chain([name]) {
+            if parts.store.holds(member, *leaf).map_err(failed)? {
+                return Ok(false);
+            }
         }
         let origin = if configured(parts, name).is_some() { "[[certificate]]" } else { "`hotcert issue`" };
         return Err(Error::Ordered { name: name.clone(), origin });
@@ -61,7 +64,15 @@ pub(super) fn take(parts: &Parts, wish: &Wish, served: &BTreeMap<CertName, Vec<R
     };
     let required = BTreeSet::new();
     let now = parts.clock.now();
-    let gate = Gate { name, now, trust: &parts.trust, required: &required, rivals: &rivals, force: false };
+    let gate = Gate {
+        name,
+        kind: certificate.kind,
+        now,
+        trust: &parts.trust,
+        required: &required,
+        rivals: &rivals,
+        force: false,
+    };
     let admitted = gate.admit(&contents.inputs())?;
     let bundle = admitted.bundle;
     let (leaf, chain_length) = (*leaf, bundle.chain().len());
@@ -89,22 +100,26 @@ pub(super) fn take(parts: &Parts, wish: &Wish, served: &BTreeMap<CertName, Vec<R
 }
 
 /// What is known of a certificate: from the configuration, or else from an earlier time.
-fn known(parts: &Parts, name: &CertName) -> Result<Certificate, store::Error> {
+fn known(parts: &Parts, wish: &Wish) -> Result<Certificate, store::Error> {
+    let name = &wish.name;
     if let Some(configured) = configured(parts, name) {
         return Ok(configured.clone());
     }
+    // One of two kinds is what lies in a file of such a name.
+    let kind = wish.certificate.file_name().and_then(|file| layout::of_kind(file.to_str()?)).map(|(_, kind)| kind);
     let Some(Remembered { certificate, nodes }) = parts.store.remembered(name)? else {
-        return Ok(Certificate::new(name.clone()));
+        return Ok(Certificate { kind, ..Certificate::new(name.clone()) });
     };
     let is_its = |node: &&Node| nodes.iter().any(|other| other.socket == node.socket);
     let chosen: Vec<_> = parts.config.nodes.values().filter(is_its).map(|node| node.name.clone()).collect();
     let is_everywhere = chosen.len() == parts.config.nodes.len();
-    Ok(Certificate { nodes: if is_everywhere { Vec::new() } else { chosen }, ..certificate })
+    Ok(Certificate { kind, nodes: if is_everywhere { Vec::new() } else { chosen }, ..certificate })
 }
 
 /// What the configuration file says. What was recalled into the configuration may be older than what is remembered by now.
 fn configured<'a>(parts: &'a Parts, name: &CertName) -> Option<&'a Certificate> {
-    parts.config.certificates.get(name).filter(|_| !parts.config.remembered.contains(name))
+    let names = parts.config.named(name).into_iter().find(|name| !parts.config.remembered.contains(name));
+    names.and_then(|name| parts.config.certificates.get(&name))
 }
 
 fn rival(facts: &Facts) -> Rival {

@@ -3,6 +3,7 @@
 //! | layout | files | name of the certificate |
 //! |---|---|---|
 //! | pem | `shop.pem` with the key in it | `shop` |
+//! | both kinds | `shop.pem.ecdsa` and `shop.pem.rsa`, as `HAProxy` loads them side by side | `shop.ecdsa`, `shop.rsa` |
 //! | pair | `shop.crt` (`.pem`, `.cer`) and `shop.key`, or `shop.pem` and `shop.pem.key`, as `HAProxy` looks for keys | `shop` |
 //! | certbot, dehydrated | `<name>/fullchain.pem`, `<name>/privkey.pem` | `<name>` |
 //! | lego | `<name>.crt`, `<name>.key`; `<name>.issuer.crt` is part of the first | `<name>` |
@@ -13,8 +14,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::Layout;
-use crate::model::{CertName, Invalid};
+use crate::config::{Layout, kinds};
+use crate::model::{CertName, Invalid, KeyKind};
 
 /// Endings of files with certificates.
 const CERTIFICATES: [&str; 3] = ["pem", "crt", "cer"];
@@ -51,7 +52,15 @@ pub(super) struct Source {
 /// Whether a file can have a part in this.
 pub(super) fn is_relevant(name: &str) -> bool {
     // Dotfiles are not yet in their place, for HAProxy as well.
-    !name.starts_with('.') && name.rsplit_once('.').is_some_and(|(_, end)| end == KEY || CERTIFICATES.contains(&end))
+    let has_ending = |(_, end): (&str, &str)| end == KEY || CERTIFICATES.contains(&end);
+    !name.starts_with('.') && (name.rsplit_once('.').is_some_and(has_ending) || of_kind(name).is_some())
+}
+
+/// What stands before the ending of a file with one of two kinds, and which kind that is.
+pub(super) fn of_kind(file: &str) -> Option<(&str, KeyKind)> {
+    let (rest, ending) = file.rsplit_once('.')?;
+    let kind = KeyKind::ALL.into_iter().find(|kind| kind.as_str() == ending)?;
+    Some((rest.strip_suffix(".pem")?, kind))
 }
 
 /// Whether certificates are looked for in a directory that lies `depth` levels below the watched one.
@@ -95,6 +104,12 @@ pub(super) fn sources(layout: Layout, directory: &str, files: &BTreeSet<&str>) -
     }
     if matches!(layout, Layout::Auto | Layout::Pem | Layout::Pair) {
         for file in files.iter().filter(|file| !claimed.contains(**file)) {
+            if let Some((stem, kind)) = of_kind(file) {
+                let name = stem.parse().and_then(|name| kinds::member(&name, kind));
+                let key = present(&format!("{file}.{KEY}")).filter(|_| layout != Layout::Pem);
+                found.push(Source { name, certificate: (*file).to_owned(), key });
+                continue;
+            }
             let Some((stem, ending)) = file.rsplit_once('.') else { continue };
             if !CERTIFICATES.contains(&ending) || PARTS.iter().any(|part| stem.ends_with(part)) {
                 continue;
@@ -152,6 +167,11 @@ mod tests {
         assert_eq!(auto("certificates", &lego), ["a.test: a.test.crt + a.test.key"]);
         let acme_sh = ["a.test.cer", "a.test.conf", "a.test.csr", "a.test.key", "ca.cer", "fullchain.cer"];
         assert_eq!(auto("a.test_ecc", &acme_sh), ["a.test_ecc: fullchain.cer + a.test.key"]);
+        let kinds = ["a.pem.ecdsa", "a.pem.rsa", "a.pem.rsa.key", "a.pem.rsa.ocsp", "b.rsa", "x.key.pem.rsa"];
+        assert_eq!(
+            auto("certs", &kinds),
+            ["a.ecdsa: a.pem.ecdsa", "a.rsa: a.pem.rsa + a.pem.rsa.key", "?: x.key.pem.rsa"]
+        );
         let haproxy = ["a.pem", "b.crt", "b.crt.key", "c.pem", "c.pem.key", ".d.pem", "crt-list.txt", "a.pem.ocsp"];
         assert_eq!(auto("certs", &haproxy), ["a: a.pem", "b: b.crt + b.crt.key", "c: c.pem + c.pem.key"]);
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeValue;
 
 use super::super::read::{Reader, Section, list, one_or_more, parsed, text};
-use super::super::{Certificate, Issuer, Order, Solver};
+use super::super::{Certificate, Issuer, Order, Solver, kinds};
 use super::group::Groups;
-use super::{join, not_yet};
+use super::join;
 use crate::model::{CertName, Identifier, KeyType};
 
 /// The most names that any known authority puts into one certificate.
@@ -61,14 +61,11 @@ pub(super) fn certificates(
             Ok(solvers[&name].clone())
         });
         let keys = section
-            .get(reader, "key", |value| match one_or_more(value, parsed::<KeyType>)? {
-                keys if keys.is_empty() || keys.len() > 2 => Err("must be one key type, or two".to_owned()),
-                keys => Ok(keys),
+            .get(reader, "key", |value| {
+                let keys = one_or_more(value, parsed::<KeyType>)?;
+                kinds::check(&keys).map(|()| keys)
             })
             .unwrap_or_else(|| vec![KeyType::default()]);
-        if keys.len() > 1 {
-            not_yet(reader, &section.key("key"), "a second key kind");
-        }
         let chosen_nodes = section.get(reader, "nodes", |value| groups.nodes(value));
         if chosen_issuers.is_none() && issuers.len() != 1 && !section.was_wrong(reader, "issuers") {
             let what = if issuers.is_empty() {
@@ -93,6 +90,7 @@ pub(super) fn certificates(
         };
         let rest = Certificate {
             name: name.unwrap_or_else(|| "invalid".parse().expect("it is a valid certificate name")),
+            kind: None,
             domains: domains.unwrap_or_default(),
             order: Some(order),
             nodes: chosen_nodes.unwrap_or_default(),
@@ -103,14 +101,21 @@ pub(super) fn certificates(
             require: section.get(reader, "require", parsed),
         };
         if let (Some(name), Some(_)) = certificate {
-            if let Some(line) = lines.insert(name.clone(), section.line(reader)) {
-                section.problem(
-                    reader,
-                    "name",
-                    format!("two certificates are named {name}: this one and that of line {line}"),
-                );
+            match rest.members() {
+                Ok(members) => {
+                    let here = section.line(reader);
+                    let claimed: BTreeSet<_> =
+                        members.iter().map(|member| &member.name).chain([&name]).cloned().collect();
+                    let taken = claimed.iter().find_map(|name| Some((name, *lines.get(name)?)));
+                    if let Some((name, other)) = taken {
+                        let what = format!("two certificates are named {name}: this one and that of line {other}");
+                        section.problem(reader, "name", what);
+                    }
+                    lines.extend(claimed.into_iter().map(|name| (name, here)));
+                    certificates.extend(members.into_iter().map(|member| (member.name.clone(), member)));
+                }
+                Err(invalid) => section.problem(reader, "name", format!("cannot name both kinds ({invalid})")),
             }
-            certificates.insert(name, rest);
         }
         section.finish(reader);
     }

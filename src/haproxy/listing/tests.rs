@@ -37,6 +37,11 @@ fn a_description_is_read_in_full() {
     assert_eq!(leaf.sha1.unwrap().to_string(), "c3b8b2e50196ae70e3dfe70e405286dcadc0aa7d");
     assert_eq!(leaf.not_before, Some(instant("2026-11-01T14:59:03Z")));
     assert_eq!(leaf.not_after, Some(instant("2027-02-20T14:59:03Z")));
+    assert_eq!(leaf.kind, Some(KeyKind::Ecdsa));
+    // What HAProxy has no word for shares its line with what follows.
+    for (algorithm, kind) in [("RSA2048", Some(KeyKind::Rsa)), ("OCSP Response Key: ", None), ("", None)] {
+        assert_eq!(described_as(&DETAIL.replace("EC256", algorithm)).unwrap().leaf.unwrap().kind, kind);
+    }
     assert_eq!(leaf.names, ["*.d.test", "c.test"].map(|name| name.parse().unwrap()).into());
     assert_eq!((leaf.subject.as_str(), leaf.issuer.as_str()), ("/CN=c.test", "/CN=Inter CA"));
     assert_eq!(loaded.chain.len(), 2);
@@ -124,6 +129,7 @@ fn sni_lines_and_map_lines_are_read_in_order() {
         (sni[0].bind.as_str(), sni[0].sni.as_str(), &sni[0].name),
         ("f//h.cfg:12", "*.x.test", &Name::Slot(slot("/c/a.pem")))
     );
+    assert_eq!([sni[0].kind, sni[1].kind], [Some(KeyKind::Ecdsa), Some(KeyKind::Rsa)]);
     assert_eq!(
         map_entries("0x5555 k v w\n0x1 l x\n0x2 none"),
         [("k".to_owned(), "v w".to_owned()), ("l".to_owned(), "x".to_owned())]
