@@ -1,6 +1,7 @@
 //! A certificate that is fit to be served: leaf, intermediates and private key, after the gate.
 //!
-//! Owns PEM parsing ([`pem`]), private keys ([`PrivateKey`]), the facts of a leaf ([`Facts`]) and the checks ([`Gate`]).
+//! Owns PEM parsing ([`pem`]), private keys ([`PrivateKey`]), session ticket keys ([`TicketRing`]), the facts of a leaf ([`Facts`])
+//! and the checks ([`Gate`]).
 //! [`Bundle`] has no constructor but the gate, so whoever holds one need not check it again. Nothing here does I/O or asks
 //! for the time: both are given.
 
@@ -11,11 +12,13 @@ mod gate;
 mod key;
 pub mod pem;
 mod refusal;
+mod ticket;
 
 pub use chain::Trust;
 pub use gate::{Admitted, Gate, Rival};
 pub use key::{KeyError, PrivateKey};
 pub use refusal::{Check, Notice, Refusal};
+pub use ticket::{BadTicketFile, TicketKey, TicketRing};
 
 use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;

@@ -74,6 +74,14 @@ async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &O
                 text.push_str(&format!("{}\n", socket_lines(&node.socket)));
             }
         }
+        let tickets =
+            app.config.ticket_keys.iter().filter(|keys| app.config.ticket_nodes(keys).any(|of| of.name == node.name));
+        for keys in tickets {
+            text.push_str(&format!(
+                "# On bind lines with `ssl`; the file has to be there when HAProxy starts, and `hotcert sync` writes it:\n#   tls-ticket-keys {}\n\n",
+                keys.file
+            ));
+        }
         if let Some(directory) = node.directory() {
             text.push_str(&format!(
                 "# In the frontend on port 443; strict-sni lets HAProxy start before there is a certificate:\nbind :443 ssl crt {directory}/ strict-sni\n\n"

@@ -1,10 +1,10 @@
 //! `hotcert sync`: one reconcile round.
 
 use super::app::App;
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::outcome::Outcome;
 use super::status::conclude;
-use crate::reconcile::Keeper;
+use crate::reconcile::{Keeper, TicketKeeper};
 
 pub(super) async fn run(app: App) -> Result<Outcome, Failure> {
     app.some_nodes()?;
@@ -12,9 +12,13 @@ pub(super) async fn run(app: App) -> Result<Outcome, Failure> {
     let reconciler = app.reconciler();
     let mut report = reconciler.round(None).await?;
     report.problems.extend(problems);
+    let with_tickets = TicketKeeper { reconciler: &reconciler }.round().await;
+    let tickets_are_wrong = !with_tickets.is_empty();
+    report.problems.extend(with_tickets);
     // Tokens that an order left behind are taken away as well.
     if let Err(error) = (Keeper { reconciler: &reconciler }).round().await {
         tracing::warn!(%error, "http-01 tokens are not as they should be on every node");
     }
-    Ok(conclude(&report, &report, Vec::new()))
+    let outcome = conclude(&report, &report, Vec::new());
+    Ok(if tickets_are_wrong && outcome.exit == Exit::Done { outcome.exit(Exit::Found) } else { outcome })
 }

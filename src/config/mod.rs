@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 pub use flags::{Flags, OrderFlags};
@@ -24,7 +25,7 @@ pub use read::Setting;
 pub use remembered::Remembered;
 
 use crate::model::{
-    Address, Authority, CertName, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType, NodeName,
+    Address, Authority, CertName, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType, NodeName, TicketFile,
 };
 
 /// Read when no other file is named, if it is there.
@@ -33,6 +34,9 @@ pub const DEFAULT_FILE: &str = "/etc/hotcert/hotcert.toml";
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/hotcert";
 /// Where the http-01 listener waits for `HAProxy` unless the configuration says otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 63443);
+
+/// How long a session ticket key encrypts unless the configuration says otherwise: that of servers that do it by themselves.
+pub const DEFAULT_ROTATION: SignedDuration = SignedDuration::from_hours(12);
 
 /// Everything that is configured, checked.
 #[derive(Debug, Clone)]
@@ -51,6 +55,8 @@ pub struct Config {
     pub certificates: BTreeMap<CertName, Certificate>,
     /// Those of them that are not in the file, but remembered.
     pub remembered: BTreeSet<CertName>,
+    /// The session ticket keys that nodes share; `None` when that is left to `HAProxy`.
+    pub ticket_keys: Option<TicketKeys>,
     /// The directories in which other programs put certificates.
     pub watches: Vec<Watch>,
     /// Which nodes must be there for a new certificate, where the certificate itself does not say it.
@@ -216,6 +222,17 @@ impl std::str::FromStr for Require {
     }
 }
 
+/// Session ticket keys that nodes share, so that a session that began on one is resumed on another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketKeys {
+    /// The file after `tls-ticket-keys` on bind lines; it is written for the next start.
+    pub file: TicketFile,
+    /// The nodes; empty for all.
+    pub nodes: Vec<NodeName>,
+    /// How long a key encrypts. It waits for as long before that, and decrypts for as long after it.
+    pub rotate: SignedDuration,
+}
+
 /// A directory in which another program puts certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watch {
@@ -336,6 +353,11 @@ impl Config {
     #[must_use]
     pub fn requires_all(&self, certificate: &Certificate) -> bool {
         certificate.require.unwrap_or(self.require) == Require::All
+    }
+
+    /// The nodes that share session ticket keys.
+    pub fn ticket_nodes<'a>(&'a self, keys: &'a TicketKeys) -> impl Iterator<Item = &'a Node> {
+        self.nodes.values().filter(|node| keys.nodes.is_empty() || keys.nodes.contains(&node.name))
     }
 
     /// The nodes that serve a certificate.

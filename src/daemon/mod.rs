@@ -28,6 +28,7 @@ mod status;
 mod supervisor;
 mod tasks;
 mod teller;
+mod tickets;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,6 +257,7 @@ impl Daemon {
         let mut reports = BTreeMap::new();
         let mut problems = None;
         let (fleet_sender, fleet) = watch::channel(Vec::new());
+        let (tickets_sender, tickets) = watch::channel(Vec::new());
         if self.role.loads() {
             for name in loaded.config.nodes.keys() {
                 let (sender, receiver) = watch::channel(None);
@@ -265,6 +267,9 @@ impl Daemon {
             if reports.len() > 1 {
                 let looks = reports.clone();
                 tasks.spawn("fleet", |life| fleet::run(parts.clone(), looks, fleet_sender, life));
+            }
+            if loaded.config.ticket_keys.is_some() {
+                tasks.spawn("ticket keys", |life| tickets::run(parts.clone(), tickets_sender, life));
             }
             // Orders that are given up leave it tokens to take away.
             tasks.spawn_cleaner("tokens", |life| tokens::run(parts.clone(), life));
@@ -277,7 +282,7 @@ impl Daemon {
         if self.role.orders() {
             tasks.spawn(RENEWALS, |life| renewals::run(parts.clone(), drain.clone(), life));
         }
-        Status::new(reports, problems, fleet)
+        Status::new(reports, problems, [fleet, tickets])
     }
 }
 

@@ -170,7 +170,8 @@ pub(super) fn tell(node: Option<&NodeName>, before: &[Problem], now: &[Problem])
     let node = node.map(tracing::field::display);
     for problem in now.iter().filter(|problem| !before.contains(problem)) {
         let certificate = problem.certificate.as_ref().map(tracing::field::display);
-        tracing::warn!(node, certificate, "{}", problem.message);
+        let file = problem.file.as_ref().map(|file| tracing::field::display(file.display()));
+        tracing::warn!(node, certificate, file, "{}", problem.message);
     }
     for problem in before.iter().filter(|problem| !now.contains(problem)) {
         tracing::info!(node, "no longer: {}", problem.message);

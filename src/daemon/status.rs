@@ -25,15 +25,15 @@ const LINE: usize = 500;
 pub struct Status {
     reports: BTreeMap<NodeName, watch::Receiver<Option<Look>>>,
     files: Option<files::Problems>,
-    /// What is wrong with certificates that several nodes serve.
-    fleet: watch::Receiver<Vec<Problem>>,
+    /// What is wrong with what several nodes share: certificates, and session ticket keys.
+    fleet: [watch::Receiver<Vec<Problem>>; 2],
 }
 
 impl Status {
     pub(super) fn new(
         reports: BTreeMap<NodeName, watch::Receiver<Option<Look>>>,
         files: Option<files::Problems>,
-        fleet: watch::Receiver<Vec<Problem>>,
+        fleet: [watch::Receiver<Vec<Problem>>; 2],
     ) -> Self {
         Self { reports, files, fleet }
     }
@@ -68,7 +68,9 @@ impl Status {
         if let Some(files) = &self.files {
             report.problems.extend(files.borrow().iter().map(problem_with_file));
         }
-        report.problems.extend(self.fleet.borrow().iter().cloned());
+        for fleet in &self.fleet {
+            report.problems.extend(fleet.borrow().iter().cloned());
+        }
         Some(report)
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::Decoder;
+use zeroize::Zeroize;
 
 /// The longest reply that is read, in bytes: a map of a million entries.
 pub(super) const MAX_REPLY: usize = 64 * 1024 * 1024;
@@ -47,10 +48,12 @@ impl Decoder for ReplyCodec {
         let from = self.searched.saturating_sub(END.len() - 1);
         if let Some(at) = buffer[from..].windows(END.len()).position(|window| window == END) {
             self.searched = 0;
-            let reply = buffer.split_to(from + at + END.len());
-            let text = String::from_utf8_lossy(&reply[..from + at]);
+            let mut reply = buffer.split_to(from + at + END.len());
             // 2.6 sometimes ends with one line more.
-            return Ok(Some(text.trim_end_matches('\n').to_owned()));
+            let text = String::from_utf8_lossy(&reply[..from + at]).trim_end_matches('\n').to_owned();
+            // Session ticket keys are in some.
+            reply.zeroize();
+            return Ok(Some(text));
         }
         self.searched = buffer.len();
         if buffer.len() > MAX_REPLY { Err(CodecError::TooLong) } else { Ok(None) }

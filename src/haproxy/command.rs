@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use super::info::Capabilities;
 use super::limit::{PayloadLimit, TooLarge, Verdict};
 use super::words::{Filter, Map, Options, Word};
-use crate::bundle::Bundle;
-use crate::model::Slot;
+use crate::bundle::{Bundle, TicketKey};
+use crate::model::{Slot, TicketFile};
 
 /// How long the connection may idle, in seconds: a session stages, waits for other nodes and commits on one connection, and
 /// the default of `stats timeout` is 10.
@@ -30,6 +30,8 @@ pub(super) enum Command<'a> {
     ShowEntries(&'a Slot),
     ShowMap(&'a Map),
     ShowSni,
+    ShowTicketKeys(&'a TicketFile),
+    SetTicketKey(&'a TicketFile, &'a TicketKey),
     New(&'a Slot),
     Set(&'a Slot, &'a Bundle),
     Commit(&'a Slot),
@@ -54,6 +56,8 @@ impl Command<'_> {
             Self::ShowLists | Self::ShowEntries(_) => "show ssl crt-list",
             Self::ShowMap(_) => "show map",
             Self::ShowSni => "show ssl sni",
+            Self::ShowTicketKeys(_) => "show tls-keys",
+            Self::SetTicketKey(..) => "set ssl tls-key",
             Self::New(_) => "new ssl cert",
             Self::Set(..) => "set ssl cert",
             Self::Commit(_) => "commit ssl cert",
@@ -85,6 +89,7 @@ impl Command<'_> {
             | Self::Abort(slot)
             | Self::Delete(slot) => slot.to_string(),
             Self::ShowEntries(list) => list.to_string(),
+            Self::ShowTicketKeys(file) | Self::SetTicketKey(file, _) => file.to_string(),
             Self::ShowMap(map) | Self::AddMap { map, .. } | Self::DelMap { map, .. } => map.to_string(),
             Self::Attach { list, slot, .. } | Self::Detach { list, slot, .. } => format!("{slot} in {list}"),
         }
@@ -92,7 +97,8 @@ impl Command<'_> {
 
     /// The bytes to write at once; or nothing, where they would be too long for the worker.
     pub(super) fn wire(&self, can: Capabilities, limit: PayloadLimit) -> Result<Zeroizing<Vec<u8>>, TooLarge> {
-        let line = self.line(can);
+        // A ticket key stands in the line itself.
+        let line = Zeroizing::new(self.line(can));
         let payload = self.payload();
         let with_end = payload.as_ref().map_or(0, |text| text.len() + 1);
         let is_pem = matches!(self, Self::Set(..));
@@ -139,6 +145,13 @@ impl Command<'_> {
                 format!("{name} {slot}{doubled} <<\n")
             }
             Self::ShowEntries(list) => format!("{name} -n {}\n", listed(list)),
+            Self::ShowTicketKeys(file) => format!("{name} {file}\n"),
+            Self::SetTicketKey(file, key) => {
+                let (file, key) = (file.to_string(), key.base64());
+                let mut line = String::with_capacity(name.len() + file.len() + key.len() + 3);
+                [name, " ", &file, " ", &key, "\n"].into_iter().for_each(|part| line.push_str(part));
+                line
+            }
             Self::ShowMap(map) => format!("{name} {map}\n"),
             Self::Attach { list, slot, .. } if self.payload().is_none() => format!("{name} {} {slot}\n", listed(list)),
             Self::Attach { list, .. } => format!("{name} {} <<\n", listed(list)),

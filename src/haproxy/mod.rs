@@ -23,6 +23,7 @@ mod lines;
 mod listing;
 mod reply;
 mod session;
+mod tickets;
 mod tls;
 mod transaction;
 mod wire;

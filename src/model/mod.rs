@@ -14,6 +14,7 @@ mod identifier;
 mod key_type;
 mod name;
 mod slot;
+mod ticket_file;
 mod token;
 
 pub use address::{Address, Authority};
@@ -25,6 +26,7 @@ pub use identifier::Identifier;
 pub use key_type::{KeyKind, KeyType};
 pub use name::{CertName, NodeName};
 pub use slot::Slot;
+pub use ticket_file::TicketFile;
 pub use token::Token;
 
 /// Text that is not the value it was meant to be.

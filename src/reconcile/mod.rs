@@ -17,6 +17,7 @@ mod load;
 mod observe;
 mod report;
 mod tell;
+mod tickets;
 mod tokens;
 mod verify;
 
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub use error::{Error, Failure};
 pub use observe::View;
 pub use report::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
+pub use tickets::{TicketError, TicketKeeper};
 pub use tokens::{Keeper, TokenError};
 
 use desire::Place;

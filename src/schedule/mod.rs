@@ -8,6 +8,7 @@
 //!       but never later than the emergency          -> due.rs
 //!  after a failure: Again                           -> back_off.rs
 //!  before each order: Events, Limits                -> budget.rs
+//!  keys that are used in turn                       -> rotation.rs
 //!  what time it is at all: Offset                   -> time.rs
 //! ```
 
@@ -15,12 +16,14 @@ mod ari;
 mod back_off;
 mod budget;
 mod due;
+mod rotation;
 mod time;
 
 pub use ari::{Ari, Window, ask_again};
 pub use back_off::{Again, EMERGENCY_PAUSE, LONGEST_PAUSE};
 pub use budget::{Event, Events, Kind, Limit, Purpose, Spent};
 pub use due::{Life, renew_at};
+pub use rotation::rotation_due;
 pub use time::{CLOCK_TOLERANCE, Offset};
 
 use jiff::{SignedDuration, Timestamp};

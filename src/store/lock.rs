@@ -59,7 +59,18 @@ pub struct AnswersLock {
     _file: File,
 }
 
+/// The right to rotate session ticket keys and to bring them to nodes; given back on drop.
+#[derive(Debug)]
+pub struct TicketLock {
+    _file: File,
+}
+
 impl Store {
+    /// Locks the session ticket keys; `None` when another holds it.
+    pub fn try_lock_tickets(&self) -> Result<Option<TicketLock>, Error> {
+        Ok(self.try_lock("ticket-keys")?.map(|file| TicketLock { _file: file }))
+    }
+
     /// Locks an address at which challenges are answered; `None` when another process of ours listens there.
     pub fn try_lock_listen(&self, address: SocketAddr) -> Result<Option<ListenLock>, Error> {
         let address = address.to_string();

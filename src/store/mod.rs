@@ -14,6 +14,7 @@
 //!   authorities/<authority>.json                       budget.rs
 //!   nodes/<node>.json                                  staging.rs
 //!   tokens/<token>.json                                tokens.rs
+//!   ticket-keys                                        tickets.rs
 //!   locks/*.lock                                       lock.rs
 //!   control.sock                                       socket.rs
 //! <crt_dir>/<name>.pem                                 publish.rs
@@ -43,6 +44,7 @@ mod renewal;
 mod socket;
 mod staging;
 mod stamp;
+mod tickets;
 mod tokens;
 mod wait;
 mod watched;
@@ -52,13 +54,14 @@ pub use budget::Standing;
 pub use certs::{Generation, Meta, Source};
 pub use error::Error;
 pub use journal::{Entry, Journal};
-pub use lock::{AccountLock, AnswersLock, CertLock, ControlLock, ListenLock, NodeLock};
+pub use lock::{AccountLock, AnswersLock, CertLock, ControlLock, ListenLock, NodeLock, TicketLock};
 pub use mark::Mark;
 pub use read::bytes as read_file;
 pub use renewal::{Hold, Renewal, Trouble};
 pub use socket::{CONTROL_SOCKET, ControlSocket, within};
 pub use staging::Staging;
 pub use stamp::Stamp;
+pub use tickets::Tickets;
 pub use tokens::{Place, Token};
 pub use wait::until;
 pub use watched::Taken;

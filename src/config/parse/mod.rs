@@ -5,6 +5,7 @@ mod group;
 mod issuer;
 mod node;
 mod solver;
+mod tickets;
 mod tls;
 mod watch;
 
@@ -37,6 +38,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
     let nodes = node::nodes(&mut top, &mut reader);
     let groups = group::groups(&mut top, &mut reader, &nodes);
     let certificates = certificate::certificates(&mut top, &mut reader, &issuers, &solvers, &groups);
+    let ticket_keys = tickets::tickets(&mut top, &mut reader, &groups);
     let watches = watch::watches(&mut top, &mut reader);
     let require = top.get(&mut reader, "require", parsed).unwrap_or_default();
     top.finish(&mut reader);
@@ -53,6 +55,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
         nodes,
         certificates,
         remembered: BTreeSet::new(),
+        ticket_keys,
         watches,
         require,
         settings: reader.settings,

@@ -52,7 +52,7 @@ mod tests {
         // They need not be there to read the configuration: whoever asks a daemon may not read its key.
         assert_eq!(config.unreadable.len(), 3);
         let told = config.unreadable[2].to_string();
-        assert!(told.starts_with("hotcert.toml:4:45: haproxy.edge.tls.key: cannot read /x/k: "), "{told}");
+        assert!(told.starts_with("hotcert.toml:4:44: haproxy.edge.tls.key: cannot read /x/k: "), "{told}");
     }
 
     #[test]
@@ -71,7 +71,7 @@ mod tests {
             ),
             (
                 "socket = \"tls://a.test:1\"\ntls = { ca = \"/x\", cert = \"/x\", kye = \"/k\" }".to_owned(),
-                "tls.kye: unknown key; did you mean `key`?",
+                "haproxy.edge.tls.kye: unknown key",
             ),
             ("socket = \"tls://a.test:1\"\ntls = true".to_owned(), "haproxy.edge.tls: must be a table"),
             ("socket = \"tcp://10.0.0.1:9999\"".to_owned(), "haproxy.edge.socket: plain TCP off loopback"),

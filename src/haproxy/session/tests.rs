@@ -40,7 +40,7 @@ async fn a_socket_that_cannot_be_opened_is_told_with_a_cure() {
     assert!(missing.hint().unwrap().contains("missing.sock mode 660 level admin"));
     drop(std::os::unix::net::UnixListener::bind(dir.path().join("dead.sock")).unwrap());
     let tls = Session::open(&super::super::SystemConnect, &"tls://127.0.0.1:1".parse().unwrap()).await.unwrap_err();
-    assert!(tls.to_string().contains("tls:// is not supported yet"), "{tls}");
+    assert!(tls.to_string().contains("it takes a client certificate, and none is given"), "{tls}");
     let dead = open("dead.sock").await;
     assert!(matches!(dead, Error::Refused { .. }), "{dead}");
     assert_eq!(dead.retry(), Retry::Backoff);
