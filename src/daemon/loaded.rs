@@ -35,8 +35,10 @@ impl Loaded {
     /// The configuration of one node. Its certificates say which other nodes they have.
     pub(super) fn narrowed_to(&self, node: &NodeName) -> Config {
         let mut config = self.config.clone();
-        for certificate in config.certificates.values_mut().filter(|certificate| certificate.nodes.is_empty()) {
-            certificate.nodes = self.config.nodes.keys().cloned().collect();
+        if self.config.nodes.len() > 1 {
+            for certificate in config.certificates.values_mut().filter(|certificate| certificate.nodes.is_empty()) {
+                certificate.nodes = self.config.nodes.keys().cloned().collect();
+            }
         }
         config.nodes.retain(|name, _| name == node);
         config.certificates.retain(|_, certificate| certificate.nodes.is_empty() || certificate.nodes.contains(node));
