@@ -126,6 +126,11 @@ impl Renewer<'_> {
         let Some((issuer, directory)) = authority_of(order) else {
             return Err(Error::InternalIssuer { issuer: first.name.clone() });
         };
+        // While an order is open, an authority may answer another one for the same names with that same order (Boulder does).
+        let _turn = match certificate.kind {
+            Some(_) => Some(self.lock(&certificate.configured_name()).await?),
+            None => None,
+        };
         let lock = self.lock(name).await?;
         let is_round = http.is_some();
         let mut http = http.cloned();

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ari::LOOKUPS;
 use super::outlook::{Outlook, authority_of};
-use super::{Due, Error, Manner, Obtained, Renewer};
+use super::{Due, Error, Manner, Obtained, Renewer, Why};
 use crate::config::{Certificate, Issuer, Order};
 use crate::model::{CertName, DirectoryUrl};
 use crate::store::Standing;
@@ -154,8 +154,11 @@ impl Renewer<'_> {
         let is_free = |looked: &&Looked<'_>| manner == Manner::Forced || looked.outlook.hold(&standing).is_none();
         let (mut free, held): (Vec<_>, Vec<_>) = self::due(&all, manner).into_iter().partition(is_free);
         round.hold(&held, &standing);
-        // What never failed goes first, lest one that always does keep an authority from all others; then what expires first.
-        free.sort_by_key(|looked| (looked.outlook.renewal.trouble.is_some(), looked.outlook.emergency()));
+        // What never failed goes first, lest one that always does keep an authority from all others; then what is under way, and
+        // what expires first.
+        free.sort_by_key(|Looked { outlook, .. }| {
+            (outlook.renewal.trouble.is_some(), outlook.due != Due::Now(Why::Unfinished), outlook.emergency())
+        });
         let order = |looked: &&Looked<'c>| {
             let (certificate, http, standing) = (looked.certificate, &http, &standing);
             async move {

@@ -89,6 +89,21 @@ fn both_kinds_are_ordered_served_renewed_and_repaired_each_for_itself(version: H
 }
 
 #[test]
+fn while_one_kind_is_being_ordered_the_other_waits() {
+    let version = HaproxyVersion::V2_6;
+    let first = "[[certificate]]\nname = \"a\"\ndomains = [\"a.test\"]\n";
+    let shop = Shop::new(version, Haproxy::new(version), &format!("{first}{BOTH}"));
+    // The first order of a round goes alone, the others at the same time.
+    shop.run(&["renew"]).expect_code(0);
+    // Some authorities answer an order for the names of one that is open with that one.
+    let log = shop.site.pebble.log();
+    let step = |line: &str| ["Added order", "Issued"].into_iter().find(|step| line.contains(step));
+    let steps: Vec<_> = log.lines().filter_map(step).collect();
+    assert_eq!(steps, ["Added order", "Issued"].repeat(3));
+    assert!(shop.serials().iter().all(Option::is_some));
+}
+
+#[test]
 fn one_of_two_kinds_that_fails_does_not_hold_up_the_other() {
     let mut shop = Shop::new(HaproxyVersion::V2_6, Haproxy::new(HaproxyVersion::V2_6), BOTH);
     // Nothing can be stored of it.
@@ -161,6 +176,16 @@ fn what_is_left_of_the_other_kind_is_told() {
     assert!(ecdsa == both[0] && rsa != both[1], "the new one serves clients of its kind");
     let detail = shop.status(2)["certificates"][0]["nodes"][0]["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("shop.pem.ecdsa") && detail.contains("ECDSA"), "{detail}");
+
+    // As the documentation says.
+    let directory = shop.site.haproxy.crt_dir().display().to_string();
+    let slot = format!("{directory}/shop.pem.ecdsa");
+    let detached = shop.site.haproxy.cli(&format!("del ssl crt-list {directory}/ {slot}"));
+    assert!(detached.contains("deleted in crtlist"), "{detached}");
+    assert!(shop.site.haproxy.cli(&format!("del ssl cert {slot}")).contains("deleted!"));
+    fs::remove_file(slot).unwrap();
+    shop.status(0);
+    assert_eq!(shop.serials(), [None, rsa]);
 }
 
 #[test]

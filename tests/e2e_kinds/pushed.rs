@@ -32,8 +32,9 @@ impl Edge {
     }
 }
 
-fn serial(leaf: &Leaf) -> Option<String> {
-    Some(leaf.serial().to_owned())
+/// The serial numbers of two leaves, as clients of each kind are shown them.
+fn of(ecdsa: &Leaf, rsa: &Leaf) -> [Option<String>; 2] {
+    [ecdsa, rsa].map(|leaf| Some(leaf.serial().to_owned()))
 }
 
 fn a_bundle_that_a_bind_line_or_a_crt_list_names_is_kept_by_kind(version: HaproxyVersion) {
@@ -53,14 +54,14 @@ fn keep_bundle(haproxy: Builder) -> Edge {
         .certificate("shop.pem.ecdsa", &ecdsa.fullchain_and_key())
         .certificate("shop.pem.rsa", &rsa.fullchain_and_key());
     let mut edge = Edge { haproxy: haproxy.start(), hotcert: Hotcert::new() };
-    assert_eq!(serials(&edge.haproxy, "shop.test"), [serial(&ecdsa), serial(&rsa)]);
+    assert_eq!(serials(&edge.haproxy, "shop.test"), of(&ecdsa, &rsa));
 
     // Without a directory the slot is found by its names and its kind.
     let (ecdsa2, rsa2) = (leaf(KeyType::EcdsaP256), leaf(KeyType::Rsa2048));
     edge.push(&rsa2, &["--name", "shop-rsa"]).expect_code(0);
-    assert_eq!(serials(&edge.haproxy, "shop.test"), [serial(&ecdsa), serial(&rsa2)]);
+    assert_eq!(serials(&edge.haproxy, "shop.test"), of(&ecdsa, &rsa2));
     edge.push(&ecdsa2, &["--name", "shop-ecdsa"]).expect_code(0);
-    let pushed = [serial(&ecdsa2), serial(&rsa2)];
+    let pushed = of(&ecdsa2, &rsa2);
     assert_eq!(serials(&edge.haproxy, "shop.test"), pushed);
     assert_eq!(edge.run(&["plan"]).expect_code(0).stdout, "nothing to do\n");
     edge.haproxy.reload();
@@ -94,14 +95,14 @@ fn a_twin_gives_way(version: HaproxyVersion) {
 
     // No client that can use ECDSA keys is shown the twin, so it stands in nobody's way.
     push(&shop, &ecdsa, &["--name", "shop"]).expect_code(0);
-    assert_eq!(shop.serials(), [serial(&ecdsa), serial(&twin)]);
+    assert_eq!(shop.serials(), of(&ecdsa, &twin));
     assert_eq!(shop.run(&["plan"]).expect_code(0).stdout, "nothing to do\n");
     push(&shop, &rsa, &["--name", "shop"]).expect_code(0);
-    assert_eq!(shop.serials(), [serial(&ecdsa), serial(&rsa)]);
+    assert_eq!(shop.serials(), of(&ecdsa, &rsa));
     shop.expect_settled();
 
     shop.site.haproxy.restart();
-    assert_eq!(shop.serials(), [serial(&ecdsa), serial(&twin)]);
+    assert_eq!(shop.serials(), of(&ecdsa, &twin));
     if version >= HaproxyVersion::V3_2 {
         // It tells without a handshake.
         let blind = fs::read_to_string(&shop.config[1]).unwrap().replace("verify = ", "# ");
@@ -110,7 +111,7 @@ fn a_twin_gives_way(version: HaproxyVersion) {
     let plan = shop.run(&["plan"]).expect_code(2).stdout;
     assert!(plan.lines().count() == 2 && plan.contains("a-twin.pem again unchanged"), "{plan}");
     shop.run(&["sync"]).expect_code(0);
-    assert_eq!(shop.serials(), [serial(&ecdsa), serial(&rsa)]);
+    assert_eq!(shop.serials(), of(&ecdsa, &rsa));
     shop.expect_settled();
 }
 
@@ -122,11 +123,11 @@ fn which_kind_is_pushed_follows_from_the_key() {
     let (rsa, ecdsa) = (leaf(KeyType::Rsa2048), leaf(KeyType::EcdsaP256));
     let pushed = push(&shop, &rsa, &["--name", "shop", "--json"]).expect_code(0).json();
     assert_eq!(pushed["certificates"][0]["key"], "rsa-2048", "{pushed:#}");
-    assert_eq!(shop.serials()[1], serial(&rsa));
+    assert_eq!(shop.serials()[1].as_deref(), Some(rsa.serial()));
     let missing = shop.status(2);
     assert_eq!(missing["certificates"][0]["state"], "missing", "the other is left as it is: {missing:#}");
     push(&shop, &ecdsa, &["--name", "shop.ecdsa"]).expect_code(0);
-    assert_eq!(shop.serials(), [serial(&ecdsa), serial(&rsa)]);
+    assert_eq!(shop.serials(), of(&ecdsa, &rsa));
 
     // HAProxy would take either in either place.
     let again = leaf(KeyType::Rsa2048);
@@ -134,6 +135,6 @@ fn which_kind_is_pushed_follows_from_the_key() {
     let expected =
         "certificate shop.ecdsa is refused: its key must be of the kind ECDSA, and it has one of type rsa-2048";
     assert!(refused.stderr.contains(expected), "{}", refused.stderr);
-    assert_eq!(shop.serials(), [serial(&ecdsa), serial(&rsa)]);
+    assert_eq!(shop.serials(), of(&ecdsa, &rsa));
     shop.expect_settled();
 }
