@@ -81,6 +81,10 @@ pub enum Command {
     List,
     /// Go back to the previous generation of a certificate
     Rollback(Rollback),
+    /// Forget a certificate; with --detach, also take it out of HAProxy
+    Delete(Delete),
+    /// Write what HAProxy holds in memory and no file has to disk (HAProxy 3.1 and up)
+    Dump(Dump),
     /// Check and show the configuration, and the lines that HAProxy needs
     #[command(subcommand)]
     Config(Config),
@@ -277,6 +281,37 @@ pub struct Rollback {
     #[arg(long, value_name = "GENERATION")]
     pub to: Option<u64>,
     /// Go back even to one that has expired or drops a name
+    #[arg(long)]
+    pub force: bool,
+    /// Flags for nodes.
+    #[command(flatten)]
+    pub nodes: Nodes,
+}
+
+/// `delete`
+#[derive(Debug, Args, Serialize, Deserialize)]
+pub struct Delete {
+    /// The certificate
+    #[arg(value_name = "CERT", value_parser = CertName::from_user)]
+    pub certificate: CertName,
+    /// Take it out of HAProxy too: its crt-list entries, its slot and its published file
+    #[arg(long)]
+    pub detach: bool,
+    /// Flags for nodes.
+    #[command(flatten)]
+    pub nodes: Nodes,
+}
+
+/// `dump`
+#[derive(Debug, Args, Serialize, Deserialize)]
+pub struct Dump {
+    /// Name of a certificate, or of a slot of HAProxy [default: all slots]
+    #[arg(value_name = "CERT")]
+    pub certificate: Option<String>,
+    /// Write into this directory, instead of where HAProxy reads each slot from
+    #[arg(long, value_name = "DIR", value_parser = PathBufValueParser::new().map(absolute))]
+    pub to: Option<PathBuf>,
+    /// Overwrite files that hold another certificate
     #[arg(long)]
     pub force: bool,
     /// Flags for nodes.

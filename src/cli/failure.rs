@@ -65,6 +65,12 @@ impl Failure {
         }
     }
 
+    /// Something was not done, for this reason.
+    pub(super) fn failed(message: String, hint: &str, kind: &'static str) -> Self {
+        let kind = kind.into();
+        Self { message, causes: Vec::new(), hint: Some(hint.to_owned()), kind, is_list: false, exit: Exit::Failed }
+    }
+
     /// A file that was given on the command line cannot be read.
     pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Self {
         let error = anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
@@ -178,7 +184,9 @@ impl From<&reconcile::Error> for Failure {
             E::Node { .. } | E::NodeRequired { .. } | E::Restarted { .. } => "node",
             E::Busy { .. } => "busy",
             E::ForeignTransaction { .. } => "foreign-transaction",
-            E::Unplaced { .. } | E::Unattachable { .. } => "unplaced",
+            E::Unplaced { .. } | E::Unattachable { .. } | E::DefaultEntry { .. } => "unplaced",
+            E::DefaultCertificate { .. } | E::Held { .. } => "in-use",
+            E::CannotDump { .. } | E::StrangeDump { .. } => "dump",
             E::TooLarge { .. } => "too-large",
             E::NotServed { .. } | E::Unserved { .. } => "not-served",
             E::Store(_) => "store",

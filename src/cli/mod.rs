@@ -9,6 +9,8 @@ mod clerk;
 mod completions;
 mod config;
 mod daemon;
+mod delete;
+mod dump;
 mod failure;
 mod issue;
 mod list;
@@ -90,6 +92,8 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         Command::Status(args) => (args.nodes.clone(), Request::Status(args)),
         Command::List => (Nodes::default(), Request::List),
         Command::Rollback(args) => (args.nodes.clone(), Request::Rollback(args)),
+        Command::Delete(args) => (args.nodes.clone(), Request::Delete(args)),
+        Command::Dump(args) => (args.nodes.clone(), Request::Dump(args)),
     };
     let config = Config::load(global.config.as_deref(), &nodes.flags(&global))?;
     if let Some(outcome) = daemon::ask(&config, &request).await? {

@@ -17,11 +17,18 @@ pub(super) struct NodePlan {
     conflicts: Vec<Described<Conflict>>,
 }
 
+/// Something with its own words.
 #[derive(Serialize)]
-struct Described<T> {
+pub(super) struct Described<T> {
     #[serde(flatten)]
     what: T,
     text: String,
+}
+
+impl<T: ToString> Described<T> {
+    pub(super) fn of(what: T) -> Self {
+        Self { text: what.to_string(), what }
+    }
 }
 
 #[derive(Serialize)]

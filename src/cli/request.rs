@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
-use super::args::{Issue, Renew, Rollback, Status};
+use super::args::{Delete, Dump, Issue, Renew, Rollback, Status};
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::{issue, list, plan, push, renew, rollback, status, sync};
+use super::{delete, dump, issue, list, plan, push, renew, rollback, status, sync};
 use crate::reconcile::Report;
 
 /// A command with all that it needs from whoever typed it. There may be a private key in it.
@@ -28,6 +28,10 @@ pub enum Request {
     List,
     /// `hotcert rollback`
     Rollback(Rollback),
+    /// `hotcert delete`
+    Delete(Delete),
+    /// `hotcert dump`
+    Dump(Dump),
 }
 
 impl Request {
@@ -39,7 +43,8 @@ impl Request {
     /// Whether it is a change that takes moments, so that one can wait for the other. An order may take minutes, most of which pass
     /// without touching anything.
     pub(super) fn waits_its_turn(&self) -> bool {
-        matches!(self, Self::Push(_) | Self::Sync | Self::Rollback(_)) && !self.is_read_only()
+        matches!(self, Self::Push(_) | Self::Sync | Self::Rollback(_) | Self::Delete(_) | Self::Dump(_))
+            && !self.is_read_only()
     }
 
     /// Whether nothing is changed by it, so that it may be done twice.
@@ -48,7 +53,7 @@ impl Request {
             Self::Plan | Self::Status(_) | Self::List => true,
             Self::Renew(args) => args.dry_run,
             Self::Push(input) => input.is_dry_run(),
-            Self::Issue(_) | Self::Sync | Self::Rollback(_) => false,
+            Self::Issue(_) | Self::Sync | Self::Rollback(_) | Self::Delete(_) | Self::Dump(_) => false,
         }
     }
 
@@ -63,6 +68,8 @@ impl Request {
             Self::Status(args) => status::run(&app, args, cached).await,
             Self::List => list::run(&app),
             Self::Rollback(args) => rollback::run(app, args).await,
+            Self::Delete(args) => delete::run(app, args).await,
+            Self::Dump(args) => dump::run(&app, args).await,
         }
     }
 }

@@ -78,7 +78,12 @@ fn table(report: &Report) -> String {
             (Some(version), Some(pid)) => format!("HAProxy {version}, process {pid}"),
             _ => "cannot be reached".to_owned(),
         };
-        text.push_str(&format!("node {} at {}: {state}\n", node.name, node.address));
+        let foreign = match node.foreign.len() {
+            0 => String::new(),
+            1 => ", 1 certificate that hotcert does not manage".to_owned(),
+            count => format!(", {count} certificates that hotcert does not manage"),
+        };
+        text.push_str(&format!("node {} at {}: {state}{foreign}\n", node.name, node.address));
     }
     text
 }

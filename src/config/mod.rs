@@ -25,7 +25,8 @@ pub use read::Setting;
 pub use remembered::Remembered;
 
 use crate::model::{
-    Address, Authority, CertName, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType, NodeName, TicketFile,
+    Address, Authority, CertName, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType, NodeName, Slot,
+    TicketFile,
 };
 
 /// Read when no other file is named, if it is there.
@@ -191,6 +192,12 @@ pub struct Certificate {
     pub options: Option<String>,
     /// SNI filters of its crt-list entry.
     pub filters: Vec<String>,
+    /// The name by which `HAProxy` knows it, instead of a file in a node's directory.
+    #[serde(default)]
+    pub slot: Option<Slot>,
+    /// The file that `HAProxy` reads at its next start, where the slot does not tell.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
     /// Whether the file for `HAProxy`'s next start is written.
     pub publish: bool,
     /// Which of its nodes must be there when a new one is loaded; `None` for what holds for all.
@@ -297,8 +304,21 @@ impl Certificate {
             crt_list: None,
             options: None,
             filters: Vec::new(),
+            slot: None,
+            file: None,
             publish: true,
             require: None,
+        }
+    }
+
+    /// The file that `HAProxy` reads at its next start, as far as the configuration tells.
+    #[must_use]
+    pub fn file_on(&self, node: &Node) -> Option<PathBuf> {
+        let of_slot = |slot: &Slot| Some(PathBuf::from(slot.as_str())).filter(|path| path.is_absolute());
+        match (&self.file, &self.slot) {
+            (Some(file), _) => Some(file.clone()),
+            (None, Some(slot)) => of_slot(slot),
+            (None, None) => node.crt_dir.as_ref().map(|directory| directory.join(self.file_name())),
         }
     }
 }

@@ -51,7 +51,7 @@ impl Decoder for ReplyCodec {
             let mut reply = buffer.split_to(from + at + END.len());
             // 2.6 sometimes ends with one line more.
             let text = String::from_utf8_lossy(&reply[..from + at]).trim_end_matches('\n').to_owned();
-            // Session ticket keys are in some.
+            // There may be a private key in it, or session ticket keys.
             reply.zeroize();
             return Ok(Some(text));
         }

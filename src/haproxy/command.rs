@@ -37,6 +37,7 @@ pub(super) enum Command<'a> {
     Commit(&'a Slot),
     Abort(&'a Slot),
     Delete(&'a Slot),
+    Dump(&'a Slot),
     Attach { list: &'a Slot, slot: &'a Slot, options: Option<&'a Options>, filters: &'a [Filter] },
     Detach { list: &'a Slot, slot: &'a Slot, line: u32 },
     AddMap { map: &'a Map, key: &'a Word, value: &'a Word },
@@ -63,6 +64,7 @@ impl Command<'_> {
             Self::Commit(_) => "commit ssl cert",
             Self::Abort(_) => "abort ssl cert",
             Self::Delete(_) => "del ssl cert",
+            Self::Dump(_) => "dump ssl cert",
             Self::Attach { .. } => "add ssl crt-list",
             Self::Detach { .. } => "del ssl crt-list",
             Self::AddMap { .. } => "add map",
@@ -87,7 +89,8 @@ impl Command<'_> {
             | Self::Set(slot, _)
             | Self::Commit(slot)
             | Self::Abort(slot)
-            | Self::Delete(slot) => slot.to_string(),
+            | Self::Delete(slot)
+            | Self::Dump(slot) => slot.to_string(),
             Self::ShowEntries(list) => list.to_string(),
             Self::ShowTicketKeys(file) | Self::SetTicketKey(file, _) => file.to_string(),
             Self::ShowMap(map) | Self::AddMap { map, .. } | Self::DelMap { map, .. } => map.to_string(),
@@ -138,7 +141,8 @@ impl Command<'_> {
             | Self::New(slot)
             | Self::Commit(slot)
             | Self::Abort(slot)
-            | Self::Delete(slot) => format!("{name} {slot}\n"),
+            | Self::Delete(slot)
+            | Self::Dump(slot) => format!("{name} {slot}\n"),
             Self::Set(slot, _) => {
                 let doubled =
                     if can.crt_is_a_suffix && slot.as_str().as_bytes().ends_with(b".crt") { ".crt" } else { "" };

@@ -116,6 +116,8 @@ pub struct Capabilities {
     pub crt_is_a_suffix: bool,
     /// A description longer than a buffer is cut. Before, `HAProxy` *aborts* over some of them (seen on 2.6.12, not on 2.8.25).
     pub long_descriptions: bool,
+    /// `dump ssl cert` shows a certificate with its key (3.1).
+    pub dump: bool,
 }
 
 impl Capabilities {
@@ -125,6 +127,7 @@ impl Capabilities {
             pipelining: version.branch >= (2, 8),
             crt_is_a_suffix: version.branch < (2, 8),
             long_descriptions: version.branch >= (2, 8),
+            dump: version.branch >= (3, 1),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
 
 use super::command::{Command, listed};
 use super::connect::Connect;
@@ -27,7 +28,13 @@ const BATCH: usize = 256;
 
 /// What is assumed until the worker has said who it is: enough for the commands that ask.
 const BEFORE_INFO: (Capabilities, PayloadLimit) = (
-    Capabilities { sni_listing: false, pipelining: false, crt_is_a_suffix: false, long_descriptions: false },
+    Capabilities {
+        sni_listing: false,
+        pipelining: false,
+        crt_is_a_suffix: false,
+        long_descriptions: false,
+        dump: false,
+    },
     PayloadLimit { bufsize: 1024, long_payloads: false },
 );
 
@@ -208,6 +215,14 @@ impl Session {
         accept(command, reply::exactly(&reply, &format!("Certificate '{slot}' deleted!")))?;
         tracing::trace!(target: "hotcert::step", "haproxy: certificate deleted");
         Ok(())
+    }
+
+    /// What a slot holds, with its private key, as PEM; for a version with [`Capabilities::dump`].
+    pub async fn dump(&mut self, slot: &Slot) -> Result<Zeroizing<String>, Error> {
+        let command = Command::Dump(slot);
+        self.wire.expect_secret();
+        let reply = Zeroizing::new(self.ask(command).await?);
+        if reply.starts_with("-----BEGIN ") { Ok(reply) } else { Err(rejected(command, Rejection::of(&reply))) }
     }
 
     /// Aborts the transaction on a slot, which the caller knows to be its own: left behind by a crash, and with the content

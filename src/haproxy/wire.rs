@@ -31,6 +31,9 @@ const OUTSTANDING: usize = 16;
 /// The longest reply outside of prompt mode, in bytes: such commands have some kilobytes to say.
 const ONCE_LIMIT: usize = 1024 * 1024;
 
+/// Room for a reply with a private key, in bytes: far more than a bundle may have, so that it is never copied while it grows.
+const SECRET_ROOM: usize = 256 * 1024;
+
 /// What `prompt` is answered by, on every version.
 const PROMPT: &[u8] = b"\n> ";
 
@@ -49,6 +52,11 @@ impl Wire {
     /// Whether replies still belong to the commands that were sent.
     pub(super) fn is_in_step(&self) -> bool {
         !self.failed
+    }
+
+    /// Makes room for a reply with a private key, which is wiped where it was read ([`ReplyCodec`]).
+    pub(super) fn expect_secret(&mut self) {
+        self.buffer.reserve(SECRET_ROOM);
     }
 
     /// Sends a command and reads its reply.

@@ -3,14 +3,18 @@
 //! Owns the order of steps that is safe, and the rule for names that several certificates cover. No I/O, no time, no
 //! randomness. Applying a plan yields what was desired, and the plan after that is empty; the property tests say so.
 
+mod attachment;
 mod contest;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub use attachment::Superseded;
 
 use crate::model::{CertName, Facts, Identifier, KeyKind, Sha1, Slot};
 
@@ -37,7 +41,7 @@ pub struct Want {
 }
 
 /// An entry in a crt-list or certificate directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The list, as `HAProxy` names it.
     pub list: String,
@@ -56,8 +60,10 @@ pub struct Actual {
     pub stale: Option<Slot>,
     /// What each slot holds; `None` when it is empty.
     pub slots: BTreeMap<Slot, Option<Held>>,
-    /// The lists in which each slot has an entry.
+    /// The lists in which each slot has an entry; one of ours that is to have another entry there is left out.
     pub attached: BTreeMap<Slot, BTreeSet<String>>,
+    /// Entries that were made for a certificate, and are no longer what is wanted.
+    pub superseded: BTreeMap<CertName, Vec<Superseded>>,
     /// Certificates whose published file is what it should be.
     pub published: BTreeSet<CertName>,
     /// Certificates whose entry stands in the crt-list file.
@@ -140,6 +146,33 @@ pub enum Step {
         in_memory: bool,
         /// Whether the crt-list file lacks it.
         in_file: bool,
+    },
+    /// Take an entry of ours away. It follows the entry that serves instead, so that there is no gap.
+    Detach {
+        /// The certificate.
+        certificate: CertName,
+        /// Its slot.
+        slot: Slot,
+        /// From where, and which entry.
+        from: Attachment,
+        /// Whether the running `HAProxy` has the entry.
+        in_memory: bool,
+        /// Whether the crt-list file has it.
+        in_file: bool,
+    },
+    /// Delete a slot that nothing uses any more; only when somebody asks for it.
+    Delete {
+        /// The certificate.
+        certificate: CertName,
+        /// Its slot.
+        slot: Slot,
+    },
+    /// Remove the file for the next start; only when somebody asks for it.
+    Unpublish {
+        /// The certificate.
+        certificate: CertName,
+        /// The file.
+        file: PathBuf,
     },
 }
 
@@ -284,6 +317,10 @@ impl Want {
                 });
             }
         }
+        for Superseded { from, in_memory, in_file } in actual.superseded.get(name).into_iter().flatten().cloned() {
+            let (certificate, slot) = (name.clone(), self.slot.clone());
+            steps.push(Step::Detach { certificate, slot, from, in_memory, in_file });
+        }
         steps
     }
 
@@ -311,15 +348,24 @@ impl fmt::Display for Step {
             }
             Self::Publish { certificate } => write!(f, "publish the file of {certificate} for HAProxy's next start"),
             Self::Attach { slot, to, in_memory, in_file, .. } => {
-                let place = match (in_memory, in_file) {
-                    (true, true) => "in memory and in the file",
-                    (true, false) => "in memory",
-                    _ => "in the file",
-                };
-                let kind = if to.directory { "directory" } else { "crt-list" };
-                write!(f, "attach {slot} to {kind} {} {place}", to.list)
+                write!(f, "attach {slot} to {to} {}", place(*in_memory, *in_file))
+            }
+            Self::Detach { slot, from, in_memory, in_file, .. } => {
+                write!(f, "detach {slot} from {from} {}", place(*in_memory, *in_file))
+            }
+            Self::Delete { slot, .. } => write!(f, "delete slot {slot}"),
+            Self::Unpublish { file, .. } => {
+                write!(f, "remove {}, which HAProxy reads at its next start", file.display())
             }
         }
+    }
+}
+
+fn place(in_memory: bool, in_file: bool) -> &'static str {
+    match (in_memory, in_file) {
+        (true, true) => "in memory and in the file",
+        (true, false) => "in memory",
+        _ => "in the file",
     }
 }
 

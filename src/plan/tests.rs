@@ -15,6 +15,7 @@ struct Model {
     loaded: Vec<Slot>,
     published: BTreeSet<CertName>,
     listed: BTreeSet<CertName>,
+    superseded: BTreeMap<CertName, Vec<Superseded>>,
     stale: Option<Slot>,
 }
 
@@ -38,6 +39,7 @@ impl Model {
             stale: self.stale.clone(),
             slots: self.slots.clone(),
             attached: self.attached.clone(),
+            superseded: self.superseded.clone(),
             published: self.published.clone(),
             listed: self.listed.clone(),
             shown: BTreeMap::new(),
@@ -92,6 +94,12 @@ impl Model {
                         self.listed.insert(certificate.clone());
                     }
                 }
+                Step::Detach { certificate, slot, from, .. } => {
+                    assert!(self.is_used(slot), "an entry goes only once another one serves");
+                    let left = self.superseded.get_mut(certificate).expect("there is such an entry");
+                    left.retain(|superseded| superseded.from != *from);
+                }
+                Step::Delete { .. } | Step::Unpublish { .. } => unreachable!("nothing is deleted implicitly"),
             }
         }
     }
@@ -251,6 +259,32 @@ fn what_is_in_step_needs_nothing() {
         ]
     );
     model.apply(&desired, &first);
+    assert!(plan(&desired, &model.actual(&desired, true)).is_empty());
+}
+
+#[test]
+fn another_entry_is_added_before_the_old_one_goes_and_rivals_stay_behind() {
+    let certificates = [0, 1].map(|at| (format!("c{at}").parse().unwrap(), want(at, 0, 1, false)));
+    let desired = Desired { certificates: BTreeMap::from(certificates) };
+    let mut model = Model::default();
+    model.apply(&desired, &plan(&desired, &model.actual(&desired, true)));
+
+    // The options of c0 are others now: its entry is not what is wanted.
+    let (name, from): (CertName, _) = ("c0".parse().unwrap(), want(0, 0, 1, false).attachment.unwrap());
+    model.attached.get_mut(&slot(0)).unwrap().clear();
+    model.listed.remove(&name);
+    model.superseded.insert(name, vec![Superseded { from, in_memory: true, in_file: true }]);
+    let steps = plan(&desired, &model.actual(&desired, true));
+    let shown: Vec<_> = steps.steps.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "attach /certs/0.pem to crt-list /list.txt in memory and in the file",
+            "detach /certs/0.pem from crt-list /list.txt in memory and in the file",
+            "load /certs/1.pem again unchanged, so that it gives way to another certificate for the same name",
+        ]
+    );
+    model.apply(&desired, &steps);
     assert!(plan(&desired, &model.actual(&desired, true)).is_empty());
 }
 

@@ -80,14 +80,18 @@ impl Reconciler<'_> {
                 continue;
             }
             for node in self.config.nodes_of(certificate).filter(away) {
-                let Some(directory) = &node.crt_dir else { continue };
+                let Some(file) = certificate.file_on(node) else { continue };
+                let (Some(directory), Some(file_name)) =
+                    (file.parent(), file.file_name().and_then(|name| name.to_str()))
+                else {
+                    continue;
+                };
                 let outcome = publish::check_directory(directory).and_then(|()| {
-                    let file_name = certificate.file_name();
-                    if self.is_published(name, generation, &directory.join(&file_name)) {
+                    if self.is_published(name, generation, &file) {
                         return Ok(false);
                     }
                     let bundle = self.store.bundle(name, generation.number)?;
-                    publish::publish(directory, &file_name, &bundle.combined_pem(), &ownership(node))
+                    publish::publish(directory, file_name, &bundle.combined_pem(), &ownership(node))
                 });
                 if let Err(error) = outcome {
                     failures.push(Failure::of(name, Some(&node.name), error.into()));
@@ -108,9 +112,10 @@ pub(super) fn sequence(views: &BTreeMap<NodeName, View>) -> Vec<CertName> {
         _ => None,
     });
     let kept = steps().filter_map(|step| match step {
-        Step::Publish { certificate } | Step::Attach { certificate, .. } | Step::Create { certificate, .. } => {
-            Some(certificate)
-        }
+        Step::Publish { certificate }
+        | Step::Attach { certificate, .. }
+        | Step::Detach { certificate, .. }
+        | Step::Create { certificate, .. } => Some(certificate),
         _ => None,
     });
     for name in loaded.chain(kept) {

@@ -7,7 +7,7 @@ use super::desire::Unplaced;
 use super::{NodeState, Scope};
 use crate::config::{Config, Node};
 use crate::haproxy::{self, TooLarge};
-use crate::model::{CertName, Invalid, NodeName};
+use crate::model::{CertName, Invalid, NodeName, Slot};
 use crate::schedule::Retry;
 use crate::store;
 
@@ -59,6 +59,56 @@ pub enum Error {
         /// Which word, and why.
         #[source]
         source: Invalid,
+    },
+    /// An entry stays, for it is the default of a bind.
+    #[error(
+        "certificate {certificate} is the default of a bind of node {node}, so its entry in {list} stays as it is until HAProxy is reloaded"
+    )]
+    DefaultEntry {
+        /// Which certificate.
+        certificate: CertName,
+        /// Which node.
+        node: NodeName,
+        /// Its list.
+        list: String,
+    },
+    /// A certificate cannot be taken out, for a bind would be left without a default.
+    #[error("certificate {certificate} cannot be taken out of node {node}: it is the default of {place}")]
+    DefaultCertificate {
+        /// Which certificate.
+        certificate: CertName,
+        /// Which node.
+        node: NodeName,
+        /// The bind.
+        place: String,
+    },
+    /// A certificate cannot be taken out, for somebody else has put it there too.
+    #[error("certificate {certificate} cannot be taken out of node {node}: its slot is used by {by}")]
+    Held {
+        /// Which certificate.
+        certificate: CertName,
+        /// Which node.
+        node: NodeName,
+        /// What uses it.
+        by: String,
+    },
+    /// A node gives no private key away.
+    #[error(
+        "node {node}: HAProxy {version} has no way to read a certificate with its key; `dump ssl cert` came with 3.1"
+    )]
+    CannotDump {
+        /// Which node.
+        node: NodeName,
+        /// Its version.
+        version: String,
+    },
+    /// What a node gave for a slot is not what it says it holds.
+    #[error("node {node}: what HAProxy gives for {slot} is not what it says it holds")]
+    StrangeDump {
+        /// Which node.
+        node: NodeName,
+        /// Which slot.
+        slot: Slot,
     },
     /// A certificate is larger than a node can take.
     #[error("certificate {certificate} is too large for node {node}: {limit}")]
@@ -166,9 +216,15 @@ impl Error {
             | Self::Restarted { .. }
             | Self::Unserved { .. } => Retry::Backoff,
             Self::Store(source) => source.retry(),
-            Self::Unplaced { .. } | Self::Unattachable { .. } | Self::TooLarge { .. } | Self::NotServed { .. } => {
-                Retry::Never
-            }
+            Self::Unplaced { .. }
+            | Self::Unattachable { .. }
+            | Self::DefaultEntry { .. }
+            | Self::DefaultCertificate { .. }
+            | Self::Held { .. }
+            | Self::CannotDump { .. }
+            | Self::StrangeDump { .. }
+            | Self::TooLarge { .. }
+            | Self::NotServed { .. } => Retry::Never,
         }
     }
 
@@ -187,6 +243,22 @@ impl Error {
             Self::Unplaced { why, .. } => Some(why.hint()),
             Self::TooLarge { limit, .. } => Some(limit.hint()),
             Self::Unattachable { .. } => Some("correct crt_list, options or filters".to_owned()),
+            Self::CannotDump { .. } => {
+                Some("nothing can be saved from this version: issue or push the certificate, or put its file in place".to_owned())
+            }
+            Self::StrangeDump { slot, .. } => {
+                Some(format!("look at it by `show ssl cert {slot}` on HAProxy's socket: its key may be missing or another one"))
+            }
+            Self::DefaultCertificate { .. } => Some(
+                "let another certificate stand first on the bind line or in its crt-list, or set strict-sni there, and reload HAProxy once; nothing was changed"
+                    .to_owned(),
+            ),
+            Self::Held { .. } => {
+                Some("take it out there by hand and reload HAProxy once, then run the command again; nothing was changed".to_owned())
+            }
+            Self::DefaultEntry { list, .. } => {
+                Some(format!("{list} has the new entry already: reload HAProxy once, and it is in force"))
+            }
             Self::Unserved { .. } => Some(
                 "look whether HAProxy was restarted, or another program changes its certificates, and run `hotcert sync`"
                     .to_owned(),

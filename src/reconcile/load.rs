@@ -1,31 +1,27 @@
 //! Loading one certificate: staged on every node before it is committed on any.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use super::attach::{Entries, Entry};
 use super::observe::View;
 use super::{Error, Failure, Reconciler};
 use crate::bundle::Bundle;
 use crate::config::Node;
-use crate::haproxy::{Failed, Filter, Options, Session, Staged};
+use crate::haproxy::{Failed, Session, Staged};
 use crate::model::{CertName, NodeName, Slot};
-use crate::plan::{Attachment, Contents, Step};
-use crate::store::{NodeLock, Staging, crt_list, publish};
+use crate::plan::{Contents, Step, Superseded};
+use crate::schedule::Retry;
+use crate::store::{NodeLock, Staging, publish};
 
 /// What has to be done for one certificate on one node.
 #[derive(Default)]
-struct Work {
-    create: bool,
+pub(super) struct Work {
+    pub(super) create: bool,
     replace: bool,
     publish: bool,
-    attach: Option<Entry>,
-}
-
-/// The entry that makes a slot serve, and where it is missing.
-struct Entry {
-    to: Attachment,
-    in_memory: bool,
-    in_file: bool,
+    pub(super) entries: Entries,
+    /// The file that is replaced, where the slot is new.
+    pub(super) former: Option<publish::Former>,
 }
 
 /// Sessions of the nodes that still answer, and the locks under which they are used.
@@ -44,11 +40,11 @@ impl Reconciler<'_> {
         bundle: &Bundle,
         nodes: &mut Nodes<'_>,
     ) -> Vec<Failure> {
-        let works: BTreeMap<NodeName, Work> = nodes
+        let mut works: BTreeMap<NodeName, Work> = nodes
             .sessions
             .keys()
             .map(|name| (name.clone(), work(&nodes.views[name], certificate)))
-            .filter(|(_, work)| work.create || work.replace || work.publish || work.attach.is_some())
+            .filter(|(_, work)| work.create || work.replace || work.publish || !work.entries.is_empty())
             .collect();
         for name in works.keys() {
             let view = &nodes.views[name];
@@ -59,8 +55,8 @@ impl Reconciler<'_> {
         }
         // A full disk or a missing right shows here, before HAProxy has heard of anything.
         let mut files = Vec::new();
-        for name in works.iter().filter(|(_, work)| work.publish).map(|(name, _)| name) {
-            match prepare(&nodes.views[name], certificate, bundle) {
+        for (name, work) in &mut works {
+            match work.prepare(&nodes.views[name], certificate, bundle) {
                 Ok(prepared) => files.extend(prepared),
                 Err(error) => return vec![Failure::of(certificate, Some(name), error)],
             }
@@ -74,20 +70,22 @@ impl Reconciler<'_> {
         let published = files.into_iter().try_for_each(publish::Prepared::publish).map_err(Error::from);
         if let Err(error) = published.and_then(|()| self.accept(certificate, number)) {
             self.undo(certificate, nodes, staged, &works).await;
+            self.take_back(certificate, &mut works, nodes).await;
             return vec![Failure::of(certificate, None, error)];
         }
         let mut failures = self.commit_all(certificate, staged, nodes).await;
-        for (name, work) in works {
-            if let Some(entry) = work.attach
-                && !failures.iter().any(|failure| failure.node.as_ref() == Some(&name))
-                && let Some(session) = nodes.sessions.get_mut(&name)
+        let mut is_refused = false;
+        for (name, work) in works.iter().filter(|(_, work)| !work.entries.is_empty()) {
+            if !failures.iter().any(|failure| failure.node.as_ref() == Some(name))
+                && let Err(error) = self.enlist(certificate, name, &work.entries, nodes).await
             {
-                let view = &nodes.views[&name];
-                let slot = &view.desired.certificates[certificate].slot;
-                if let Err(error) = attach(session, &view.node, slot, &entry).await {
-                    failures.push(Failure::of(certificate, Some(&name), error));
-                }
+                is_refused |= work.create && error.retry() == Retry::Never;
+                failures.push(Failure::of(certificate, Some(name), error));
             }
+        }
+        if is_refused {
+            // What is new and can never serve is not to be left behind, on no node.
+            self.take_back(certificate, &mut works, nodes).await;
         }
         failures
     }
@@ -234,7 +232,11 @@ fn work(view: &View, certificate: &CertName) -> Work {
             Step::Replace { with: Contents::Generation(name), .. } if name == certificate => work.replace = true,
             Step::Publish { certificate: name } if name == certificate => work.publish = true,
             Step::Attach { certificate: name, to, in_memory, in_file, .. } if name == certificate => {
-                work.attach = Some(Entry { to: to.clone(), in_memory: *in_memory, in_file: *in_file });
+                work.entries.attach = Some(Entry { to: to.clone(), in_memory: *in_memory, in_file: *in_file });
+            }
+            Step::Detach { certificate: name, from, in_memory, in_file, .. } if name == certificate => {
+                let (from, in_memory, in_file) = (from.clone(), *in_memory, *in_file);
+                work.entries.detach.push(Superseded { from, in_memory, in_file });
             }
             _ => {}
         }
@@ -242,33 +244,29 @@ fn work(view: &View, certificate: &CertName) -> Work {
     work
 }
 
-fn prepare(view: &View, certificate: &CertName, bundle: &Bundle) -> Result<Option<publish::Prepared>, Error> {
-    let file = view.places[certificate].file.as_deref();
-    let Some((directory, file_name)) = file.and_then(|file| Some((file.parent()?, file.file_name()?.to_str()?))) else {
-        return Ok(None);
-    };
-    publish::check_directory(directory)?;
-    publish::sweep(directory)?;
-    Ok(publish::prepare(directory, file_name, &bundle.combined_pem(), &ownership(&view.node))?)
+impl Work {
+    /// Writes the file beside its place, and looks whether the lists can be edited.
+    fn prepare(
+        &mut self,
+        view: &View,
+        certificate: &CertName,
+        bundle: &Bundle,
+    ) -> Result<Option<publish::Prepared>, Error> {
+        self.entries.check()?;
+        let file = view.places[certificate].file.as_deref().filter(|_| self.publish);
+        let Some((directory, file_name)) = file.and_then(|file| Some((file.parent()?, file.file_name()?.to_str()?)))
+        else {
+            return Ok(None);
+        };
+        publish::check_directory(directory)?;
+        publish::sweep(directory)?;
+        if self.create {
+            self.former = Some(publish::Former::of(&directory.join(file_name))?);
+        }
+        Ok(publish::prepare(directory, file_name, &bundle.combined_pem(), &ownership(&view.node))?)
+    }
 }
 
 pub(super) fn ownership(node: &Node) -> publish::Ownership {
     publish::Ownership { mode: node.mode, owner: node.owner.clone(), group: node.group.clone() }
-}
-
-async fn attach(session: &mut Session, node: &Node, slot: &Slot, entry: &Entry) -> Result<(), Error> {
-    let Entry { to, in_memory, in_file } = entry;
-    if *in_memory {
-        tracing::info!(node = %node.name, %slot, list = to.list, "attaching the certificate");
-        let invalid = |error| Error::Unattachable { node: node.name.clone(), source: error };
-        let list: Slot = to.list.parse().map_err(invalid)?;
-        let options: Option<Options> = to.options.as_deref().map(str::parse).transpose().map_err(invalid)?;
-        let filters =
-            to.filters.iter().map(|filter| filter.parse()).collect::<Result<Vec<Filter>, _>>().map_err(invalid)?;
-        session.attach(&list, slot, options.as_ref(), &filters).await.map_err(|error| Error::node(node, error))?;
-    }
-    if *in_file {
-        crt_list::add_entry(Path::new(&to.list), slot, to.options.as_deref(), &to.filters)?;
-    }
-    Ok(())
 }

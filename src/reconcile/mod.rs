@@ -8,13 +8,17 @@
 //! one transaction.
 
 mod apply;
+mod attach;
 mod desire;
+mod dump;
+mod entries;
 mod error;
 mod fleet;
 mod inventory;
 mod kinds;
 mod load;
 mod observe;
+mod remove;
 mod report;
 mod tell;
 mod tickets;
@@ -25,9 +29,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+pub use dump::{DumpOptions, DumpOutcome, Dumped};
 pub use error::{Error, Failure};
 pub use observe::View;
-pub use report::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
+pub use remove::Removal;
+pub use report::{CertState, CertificateReport, Foreign, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
 pub use tickets::{TicketError, TicketKeeper};
 pub use tokens::{Keeper, TokenError};
 

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::desire::{self, Place, Unplaced};
+use super::entries::Lists;
 use super::inventory::Inventory;
-use super::{Reconciler, Stored, verify};
+use super::{Foreign, Reconciler, Stored, verify};
 use crate::bundle::Bundle;
 use crate::config::Node;
-use crate::haproxy::{Error, Info, Loaded, Session, Sni, Status};
-use crate::model::{CertName, Identifier, KeyKind, Serial, Sha1, Sha256, Slot};
+use crate::haproxy::{Error, Info, Loaded, Name, Session, Sni, Status};
+use crate::model::{CertName, Identifier, Serial, Sha1, Sha256, Slot};
 use crate::plan::{self, Actual, Contested, Desired, Held, Plan, Want};
-use crate::store::{Generation, Source, crt_list, publish};
+use crate::store::{Attached, Generation, Source, publish};
 
 /// One node as it was seen, and what follows from that.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ pub struct View {
     pub(crate) rightful: BTreeMap<Contested, CertName>,
     pub(crate) places: BTreeMap<CertName, Place>,
     pub(crate) serials: BTreeMap<Slot, Serial>,
+    pub(crate) foreign: Vec<Foreign>,
 }
 
 impl View {
@@ -61,8 +63,10 @@ impl Reconciler<'_> {
             rightful: BTreeMap::new(),
             places: BTreeMap::new(),
             serials: BTreeMap::new(),
+            foreign: Vec::new(),
         };
         self.desire(&mut view, &inventory, stored, now);
+        view.foreign = self.foreign(node, &inventory);
         self.look_at_open_transaction(&mut view, session, &inventory).await?;
 
         let ours: BTreeMap<Slot, &Want> =
@@ -89,12 +93,18 @@ impl Reconciler<'_> {
 
     /// Fills in what the node should serve, and what of it stands in files already.
     fn desire(&self, view: &mut View, inventory: &Inventory, stored: &Stored, now: Timestamp) {
+        let mut lists = Lists::new(inventory);
+        let mut owners: BTreeMap<Slot, CertName> = BTreeMap::new();
         for (name, generation) in &stored.generations {
             let certificate = &self.config.certificates[name];
             if !certificate.nodes.is_empty() && !certificate.nodes.contains(&view.node.name) {
                 continue;
             }
-            let place = match desire::place(certificate, generation.facts.kind(), &view.node, inventory) {
+            let place = desire::place(certificate, generation.facts.kind(), &view.node, inventory).and_then(|place| {
+                let owner = owners.entry(place.slot.clone()).or_insert_with(|| name.clone());
+                if owner == name { Ok(place) } else { Err(Unplaced::Taken { slot: place.slot, by: owner.clone() }) }
+            });
+            let mut place = match place {
                 Ok(place) => place,
                 Err(why) => {
                     view.unplaced.insert(name.clone(), why);
@@ -106,9 +116,22 @@ impl Reconciler<'_> {
             if place.file.as_ref().is_some_and(|file| self.is_published(name, generation, file)) {
                 view.actual.published.insert(name.clone());
             }
-            if place.attachment.as_ref().is_none_or(|to| stands_in_file(&to.list, &place.slot)) {
+            // Entries of a directory are not noted.
+            let is_noted = place.attachment.as_ref().is_some_and(|to| !to.directory);
+            let made = if is_noted { self.made(&view.node, name) } else { Vec::new() };
+            let standing = lists.standing(&place, &made);
+            if standing.listed {
                 view.actual.listed.insert(name.clone());
             }
+            if !standing.attached
+                && let (Some(to), Some(lists)) = (&place.attachment, view.actual.attached.get_mut(&place.slot))
+            {
+                lists.remove(&to.list);
+            }
+            if !standing.superseded.is_empty() {
+                view.actual.superseded.insert(name.clone(), standing.superseded);
+            }
+            place.names = standing.names;
             view.desired.certificates.insert(
                 name.clone(),
                 Want {
@@ -121,6 +144,35 @@ impl Reconciler<'_> {
             );
             view.places.insert(name.clone(), place);
         }
+    }
+
+    /// What the node has loaded that no certificate of ours is meant for.
+    fn foreign(&self, node: &Node, inventory: &Inventory) -> Vec<Foreign> {
+        let certificates = self.config.certificates.values();
+        let meant = certificates.filter(|certificate| self.config.nodes_of(certificate).any(|of| of.name == node.name));
+        let ours: BTreeSet<Slot> =
+            meant.filter_map(|certificate| desire::slot(certificate, None, node, inventory).ok()).collect();
+        let attached = inventory.attached();
+        let foreign = |name: &Name| {
+            let slot = name.slot();
+            let leaf = slot.and_then(|slot| inventory.loaded.get(slot)?.leaf.as_ref());
+            Foreign {
+                slot: name.to_string(),
+                lists: slot.and_then(|slot| attached.get(slot)).into_iter().flatten().cloned().collect(),
+                serial: leaf.map(|leaf| leaf.serial.clone()),
+                not_after: leaf.and_then(|leaf| leaf.not_after),
+            }
+        };
+        let names = inventory.certificates.names.iter();
+        names.filter(|name| name.slot().is_none_or(|slot| !ours.contains(slot))).map(foreign).collect()
+    }
+
+    /// The entries of lists that were made for a certificate. Without the note, they are taken for somebody else's.
+    pub(super) fn made(&self, node: &Node, name: &CertName) -> Vec<Attached> {
+        self.store.attached(&node.socket.to_string(), name).unwrap_or_else(|error| {
+            tracing::warn!(node = %node.name, %error, "the note of what was attached cannot be read");
+            Vec::new()
+        })
     }
 
     /// Whether a file is as it should be for `HAProxy`'s next start. In a directory where others write, whatever they wrote is
@@ -228,23 +280,4 @@ pub(super) fn own_file(slot: &Slot) -> Option<Bundle> {
     }
     let key = publish::published(&PathBuf::from(format!("{slot}.key"))).ok()??;
     Bundle::reopen(&name, &[&pem, &key]).ok()
-}
-
-/// Whether a crt-list file names a slot. One that cannot be read from here is taken to be right: it is not ours to repair.
-fn stands_in_file(list: &str, slot: &Slot) -> bool {
-    let path = Path::new(list);
-    if !path.is_absolute() || !path.is_file() {
-        return true;
-    }
-    let names_it =
-        |entry: &crt_list::Entry| entry.certificate == slot.as_str() || is_bundle_of(&entry.certificate, slot);
-    crt_list::entries(path).is_ok_and(|entries| entries.iter().any(names_it))
-}
-
-/// Whether a name in a crt-list stands for files of both kinds, of which this is one: `HAProxy` looks for them where there is no file of
-/// that name itself (configuration manual, `crt`).
-fn is_bundle_of(name: &str, slot: &Slot) -> bool {
-    let mut endings = KeyKind::ALL.into_iter().map(KeyKind::as_str);
-    endings.any(|ending| slot.as_str().strip_suffix(ending).and_then(|rest| rest.strip_suffix('.')) == Some(name))
-        && !Path::new(name).exists()
 }

@@ -174,8 +174,23 @@ pub struct NodeReport {
     pub started_at: Option<Timestamp>,
     /// Old workers that still serve. They are seen through a master socket, which this version does not use.
     pub old_workers: Vec<u32>,
+    /// What it has loaded that hotcert does not manage.
+    pub foreign: Vec<Foreign>,
     /// What is wrong, in words.
     pub detail: Option<String>,
+}
+
+/// A slot that hotcert does not manage, and leaves alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Foreign {
+    /// Its name.
+    pub slot: String,
+    /// The lists that have an entry of it.
+    pub lists: Vec<String>,
+    /// The serial number of its certificate; `None` when it is empty, or cannot be asked about.
+    pub serial: Option<Serial>,
+    /// The end of its certificate's validity.
+    pub not_after: Option<Timestamp>,
 }
 
 impl Problem {

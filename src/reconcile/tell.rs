@@ -56,6 +56,7 @@ impl Reconciler<'_> {
                     pid: view.map(|view| view.info.pid),
                     started_at: view.map(|view| view.info.started_at),
                     old_workers: Vec::new(),
+                    foreign: view.map(|view| view.foreign.clone()).unwrap_or_default(),
                     detail,
                 }
             })
@@ -234,7 +235,10 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
     on.state = match held {
         None => NodeState::Absent,
         Some(_) if !want.is_held_in(&view.actual) => NodeState::Stale,
-        Some(held) if !want.is_attached_in(&view.actual) || !held.used => NodeState::Detached,
+        Some(held) if !held.used => NodeState::Detached,
+        // The entry that it is to have replaces one that serves.
+        Some(_) if is_in_superseded(view, name) => NodeState::InSync,
+        Some(_) if !want.is_attached_in(&view.actual) => NodeState::Detached,
         Some(_) => NodeState::InSync,
     };
     on.verified = if on.state == NodeState::InSync { Verified::Memory } else { Verified::None };
@@ -244,8 +248,9 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
         _ => {}
     }
     let pending = view.plan.steps.iter().find(|step| match step {
-        Step::Publish { certificate } => certificate == name,
-        Step::Attach { certificate, in_file, .. } => *in_file && certificate == name,
+        Step::Publish { certificate } | Step::Attach { certificate, .. } | Step::Detach { certificate, .. } => {
+            certificate == name
+        }
         Step::Replace { slot, reason: Reason::GiveWay, .. } => *slot == want.slot,
         _ => false,
     });
@@ -259,6 +264,11 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
         on.detail = Some(conflict.to_string());
     }
     on
+}
+
+/// Whether it is served by an entry of ours that is to be replaced.
+fn is_in_superseded(view: &View, name: &CertName) -> bool {
+    view.actual.superseded.get(name).is_some_and(|entries| entries.iter().any(|entry| entry.in_memory))
 }
 
 /// Where several slots cover a name, and there is no way to look which one clients are shown.

@@ -2,16 +2,23 @@
 //!
 //! A line is a certificate, its options in brackets, and its SNI filters. Lines that are not ours are kept byte for byte, in
 //! whatever encoding; the file keeps its mode and owner, and a symbolic link stays one. A file that does not follow the
-//! syntax is not edited. Names are compared as they stand there: a name that `crt-base` would complete is not completed.
+//! syntax is not edited. Several lines may name one certificate; only the one that is asked for is touched.
+
+mod names;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::Access as Permission;
+
+pub use names::{Names, same_path};
+
 use super::atomic::{self, Access, PERMISSIONS};
 use super::error::{Error, io};
 use super::read;
 use crate::model::{Invalid, Slot};
+use crate::plan::Attachment;
 
 /// Longest line that `HAProxy` reads, in bytes without its end (`CRT_LINESIZE` in its source).
 const LONGEST_LINE: usize = 65_534;
@@ -36,21 +43,58 @@ pub fn entries(file: &Path) -> Result<Vec<Entry>, Error> {
     parse(file, &contents(file)?)
 }
 
-/// Appends an entry; `false` when the same one (certificate, options and filters) is there already.
-///
-/// `options` is written as in a crt-list, brackets included: `[alpn h2,http/1.1]`. A last line without its end gets one:
-/// `HAProxy` takes it for a truncated file.
-pub fn add_entry(file: &Path, slot: &Slot, options: Option<&str>, filters: &[String]) -> Result<bool, Error> {
-    let before = contents(file)?;
-    let Some(after) = added(file, &before, slot, options, filters)? else { return Ok(false) };
-    replace(file, &after)
+/// Whether a crt-list can be edited: it follows the syntax, and its directory can be written to.
+pub fn check(file: &Path) -> Result<(), Error> {
+    entries(file)?;
+    let real = fs::canonicalize(file).map_err(io("open", file))?;
+    let directory = atomic::directory_of(&real);
+    rustix::fs::access(directory, Permission::WRITE_OK | Permission::EXEC_OK)
+        .map_err(|error| io("write to", directory)(error.into()))
 }
 
-/// Removes every entry of a certificate; `false` when there is none.
-pub fn remove_entry(file: &Path, slot: &Slot) -> Result<bool, Error> {
-    let before = contents(file)?;
-    let Some(after) = removed(file, &before, slot)? else { return Ok(false) };
-    replace(file, &after)
+/// Appends an entry; `false` when the same one (certificate, options and filters) is there already.
+///
+/// Options are written as in a crt-list, brackets included: `[alpn h2,http/1.1]`. A last line without its end gets one:
+/// `HAProxy` takes it for a truncated file.
+pub fn add_entry(slot: &Slot, to: &Attachment, names: &Names) -> Result<bool, Error> {
+    edit(to, |file, before| added(file, before, slot, to, names))
+}
+
+/// Puts an entry in the place of another of the same list, so that the order stays; appends it when the other one is not there.
+pub fn replace_entry(slot: &Slot, old: &Attachment, new: &Attachment, names: &Names) -> Result<bool, Error> {
+    edit(new, |file, before| replaced(file, before, slot, old, new, names))
+}
+
+/// Removes the last entry that is just this one; `false` when there is none.
+pub fn remove_entry(slot: &Slot, from: &Attachment, names: &Names) -> Result<bool, Error> {
+    edit(from, |file, before| removed(file, before, slot, from, names))
+}
+
+fn edit(of: &Attachment, change: impl FnOnce(&Path, &[u8]) -> Result<Option<Vec<u8>>, Error>) -> Result<bool, Error> {
+    let file = Path::new(&of.list);
+    match change(file, &contents(file)?)? {
+        Some(after) => replace(file, &after),
+        None => Ok(false),
+    }
+}
+
+impl Entry {
+    /// Whether it is the entry of a slot with these options and filters. The order of options has no meaning.
+    #[must_use]
+    pub fn is(&self, slot: &Slot, wanted: &Attachment, names: &Names) -> bool {
+        names.is(&self.certificate, slot) && self.has(wanted)
+    }
+
+    /// Whether it has these options and filters.
+    #[must_use]
+    pub fn has(&self, wanted: &Attachment) -> bool {
+        self.filters == wanted.filters && sorted(self.options.clone()) == sorted(wanted.option_words())
+    }
+}
+
+fn sorted(mut words: Vec<String>) -> Vec<String> {
+    words.sort_unstable();
+    words
 }
 
 fn contents(file: &Path) -> Result<Vec<u8>, Error> {
@@ -68,46 +112,10 @@ fn replace(file: &Path, bytes: &[u8]) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn added(
-    file: &Path,
-    before: &[u8],
-    slot: &Slot,
-    options: Option<&str>,
-    filters: &[String],
-) -> Result<Option<Vec<u8>>, Error> {
-    let refuse = |what, text: &str, reason| {
-        Err(Error::CrtListEntry { path: file.to_owned(), source: Invalid::new(what, text, reason) })
-    };
-    if slot.as_str().starts_with('#') || slot.as_str().contains(['[', ']']) {
-        return refuse("crt-list certificate", slot.as_str(), "`#` starts a comment, and brackets enclose options");
-    }
-    let inner = options.map(|options| options.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')));
-    if let Some(inner) = inner
-        && inner.is_none_or(|inner| inner.contains(['[', ']']) || inner.contains(char::is_control))
-    {
-        return refuse("crt-list option list", options.unwrap_or(""), "use one line in one pair of brackets");
-    }
-    let options = inner.flatten().map(words).unwrap_or_default();
-    for filter in filters {
-        if filter.is_empty() || !filter.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]".contains(&byte)) {
-            return refuse("crt-list filter", filter, "use a name, `*`, or one of them after `!`");
-        }
-    }
-
-    let same =
-        |entry: &Entry| entry.certificate == slot.as_str() && entry.options == options && entry.filters == filters;
-    if parse(file, before)?.iter().any(same) {
+fn added(file: &Path, before: &[u8], slot: &Slot, to: &Attachment, names: &Names) -> Result<Option<Vec<u8>>, Error> {
+    let line = line_of(file, slot, to)?;
+    if parse(file, before)?.iter().any(|entry| entry.is(slot, to, names)) {
         return Ok(None);
-    }
-    let options = (!options.is_empty()).then(|| format!("[{}]", options.join(" ")));
-    let line = [slot.as_str()]
-        .into_iter()
-        .chain(options.as_deref())
-        .chain(filters.iter().map(String::as_str))
-        .collect::<Vec<_>>()
-        .join(" ");
-    if line.len() > LONGEST_LINE {
-        return refuse("crt-list line", &line, "it is longer than HAProxy reads");
     }
     let mut after = before.to_vec();
     if after.last().is_some_and(|last| *last != b'\n') {
@@ -118,22 +126,89 @@ fn added(
     Ok(Some(after))
 }
 
-fn removed(file: &Path, before: &[u8], slot: &Slot) -> Result<Option<Vec<u8>>, Error> {
-    let doomed: Vec<usize> = parse(file, before)?
-        .into_iter()
-        .filter(|entry| entry.certificate == slot.as_str())
-        .map(|entry| entry.line)
-        .collect();
-    if doomed.is_empty() {
-        return Ok(None);
+fn replaced(
+    file: &Path,
+    before: &[u8],
+    slot: &Slot,
+    old: &Attachment,
+    new: &Attachment,
+    names: &Names,
+) -> Result<Option<Vec<u8>>, Error> {
+    let line = line_of(file, slot, new)?;
+    let entries = parse(file, before)?;
+    let Some(doomed) = entries.iter().rfind(|entry| entry.is(slot, old, names)) else {
+        return added(file, before, slot, new, names);
+    };
+    if entries.iter().any(|entry| entry.is(slot, new, names)) {
+        return removed(file, before, slot, old, names);
     }
-    let kept = before.split_inclusive(|byte| *byte == b'\n').zip(1..).filter(|(_, number)| !doomed.contains(number));
+    let change = |(bytes, number): (&[u8], usize)| {
+        if number != doomed.line {
+            return bytes.to_vec();
+        }
+        let end = ["\r\n", "\n"].into_iter().find(|end| bytes.ends_with(end.as_bytes())).unwrap_or("");
+        [line.as_bytes(), end.as_bytes()].concat()
+    };
+    Ok(Some(lines(before).flat_map(change).collect()))
+}
+
+fn removed(
+    file: &Path,
+    before: &[u8],
+    slot: &Slot,
+    from: &Attachment,
+    names: &Names,
+) -> Result<Option<Vec<u8>>, Error> {
+    let entries = parse(file, before)?;
+    let Some(doomed) = entries.iter().rfind(|entry| entry.is(slot, from, names)) else { return Ok(None) };
+    let kept = lines(before).filter(|(_, number)| *number != doomed.line);
     Ok(Some(kept.flat_map(|(line, _)| line).copied().collect()))
+}
+
+/// The line of an entry, without its end.
+fn line_of(file: &Path, slot: &Slot, to: &Attachment) -> Result<String, Error> {
+    let refuse = |what, text: &str, reason| {
+        Err(Error::CrtListEntry { path: file.to_owned(), source: Invalid::new(what, text, reason) })
+    };
+    if slot.as_str().starts_with('#') || slot.as_str().contains(['[', ']']) {
+        return refuse("crt-list certificate", slot.as_str(), "`#` starts a comment, and brackets enclose options");
+    }
+    if let Some(options) = &to.options
+        && options
+            .trim()
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .is_none_or(|inner| inner.contains(['[', ']']) || inner.contains(char::is_control))
+    {
+        return refuse("crt-list option list", options, "use one line in one pair of brackets");
+    }
+    for filter in &to.filters {
+        if filter.is_empty() || !filter.bytes().all(|byte| byte.is_ascii_graphic() && !b"[]".contains(&byte)) {
+            return refuse("crt-list filter", filter, "use a name, `*`, or one of them after `!`");
+        }
+    }
+    let options = to.option_words();
+    let options = (!options.is_empty()).then(|| format!("[{}]", options.join(" ")));
+    let line = [slot.as_str()]
+        .into_iter()
+        .chain(options.as_deref())
+        .chain(to.filters.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join(" ");
+    if line.len() > LONGEST_LINE {
+        return refuse("crt-list line", &line, "it is longer than HAProxy reads");
+    }
+    Ok(line)
+}
+
+/// The lines of a file with their ends, each with its number.
+fn lines(contents: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    contents.split_inclusive(|byte| *byte == b'\n').zip(1..)
 }
 
 fn parse(file: &Path, contents: &[u8]) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
-    for (line, number) in contents.split_inclusive(|byte| *byte == b'\n').zip(1..) {
+    for (line, number) in lines(contents) {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let entry = parse_line(number, line).map_err(|reason| Error::CrtListUnreadable {
             path: file.to_owned(),

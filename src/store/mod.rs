@@ -13,6 +13,7 @@
 //!   certs/<name>/renewal.json                          renewal.rs
 //!   authorities/<authority>.json                       budget.rs
 //!   nodes/<node>.json                                  staging.rs
+//!   attached/<node>/<name>.json                        attached.rs
 //!   tokens/<token>.json                                tokens.rs
 //!   ticket-keys                                        tickets.rs
 //!   locks/*.lock                                       lock.rs
@@ -31,10 +32,12 @@
 mod accepted;
 mod accounts;
 mod atomic;
+mod attached;
 mod budget;
 mod certs;
 pub mod crt_list;
 mod error;
+mod forget;
 mod journal;
 mod lock;
 mod mark;
@@ -50,6 +53,7 @@ mod wait;
 mod watched;
 
 pub use accounts::{AccountRecord, KeyPem, StoredAccount};
+pub use attached::Attached;
 pub use budget::Standing;
 pub use certs::{Generation, Meta, Source};
 pub use error::Error;

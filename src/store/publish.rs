@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::Access as Permission;
 use zeroize::Zeroizing;
@@ -56,6 +56,47 @@ impl Prepared {
     pub fn discard(self) {
         drop(self);
     }
+}
+
+/// A published file as it was before it was replaced, or that there was none.
+#[derive(Debug)]
+pub struct Former {
+    path: PathBuf,
+    before: Option<(Zeroizing<Vec<u8>>, Access)>,
+}
+
+impl Former {
+    /// Remembers how a file is now.
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        let before = match (published(path)?, fs::metadata(path)) {
+            (Some(bytes), Ok(found)) => {
+                let mode = found.mode() & PERMISSIONS;
+                Some((bytes, Access { mode, uid: Some(found.uid()), gid: Some(found.gid()) }))
+            }
+            _ => None,
+        };
+        Ok(Self { path: path.to_owned(), before })
+    }
+
+    /// Makes the file again what it was.
+    pub fn put_back(self) -> Result<(), Error> {
+        match self.before {
+            Some((bytes, access)) => {
+                Temporary::create(&self.path, &bytes, access)?.rename()?;
+                sync_directory(atomic::directory_of(&self.path))?;
+            }
+            None => withdraw(&self.path)?,
+        }
+        tracing::trace!(target: "hotcert::step", "store: published file put back");
+        Ok(())
+    }
+}
+
+/// Removes a published file and makes that last; one that is not there is fine.
+pub fn withdraw(path: &Path) -> Result<(), Error> {
+    super::remove(path)?;
+    tracing::trace!(target: "hotcert::step", "store: published file removed");
+    Ok(())
 }
 
 /// Makes the renames in a directory last.

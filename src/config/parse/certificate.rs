@@ -1,10 +1,11 @@
 //! `[[certificate]]`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::super::read::{Reader, Section, list, one_or_more, parsed, text};
+use super::super::read::{Reader, Section, list, one_or_more, parsed, path, text};
 use super::super::{Certificate, Issuer, Order, Solver, kinds};
 use super::group::Groups;
 use super::join;
@@ -82,7 +83,7 @@ pub(super) fn certificates(
         if let Some(wildcard) = domains.iter().flatten().find(|domain| domain.is_wildcard()) {
             section.problem(reader, "domains", format!("{wildcard} is a wildcard, and http-01 cannot prove one"));
         }
-        let certificate = (name.clone(), domains.clone());
+        let is_complete = name.is_some() && domains.is_some();
         let order = Order {
             issuers: chosen_issuers.unwrap_or_else(|| issuers.values().take(1).cloned().collect()),
             solver: chosen_solver.or_else(|| solvers.values().next().cloned()).unwrap_or_else(Solver::default_listener),
@@ -97,29 +98,88 @@ pub(super) fn certificates(
             crt_list: None,
             options: section.get(reader, "options", options),
             filters: section.get(reader, "filters", |value| list(value, filter)).unwrap_or_default(),
+            slot: section.get(reader, "slot", parsed),
+            file: section.get(reader, "file", absolute),
             publish: true,
             require: section.get(reader, "require", parsed),
         };
-        if let (Some(name), Some(_)) = certificate {
-            match rest.members() {
-                Ok(members) => {
-                    let here = section.line(reader);
-                    let claimed: BTreeSet<_> =
-                        members.iter().map(|member| &member.name).chain([&name]).cloned().collect();
-                    let taken = claimed.iter().find_map(|name| Some((name, *lines.get(name)?)));
-                    if let Some((name, other)) = taken {
-                        let what = format!("two certificates are named {name}: this one and that of line {other}");
-                        section.problem(reader, "name", what);
-                    }
-                    lines.extend(claimed.into_iter().map(|name| (name, here)));
-                    certificates.extend(members.into_iter().map(|member| (member.name.clone(), member)));
-                }
-                Err(invalid) => section.problem(reader, "name", format!("cannot name both kinds ({invalid})")),
-            }
+        check_place(&rest, &certificates, &section, reader);
+        if is_complete {
+            add(rest, &mut certificates, &mut lines, &section, reader);
         }
         section.finish(reader);
     }
     certificates
+}
+
+/// Adds a certificate, or both kinds of it. Each name is that of one certificate.
+fn add(
+    certificate: Certificate,
+    certificates: &mut BTreeMap<CertName, Certificate>,
+    lines: &mut BTreeMap<CertName, usize>,
+    section: &Section<'_>,
+    reader: &mut Reader<'_>,
+) {
+    let name = certificate.name.clone();
+    match certificate.members() {
+        Ok(members) => {
+            let here = section.line(reader);
+            let claimed: BTreeSet<_> = members.iter().map(|member| &member.name).chain([&name]).cloned().collect();
+            let taken = claimed.iter().find_map(|name| Some((name, *lines.get(name)?)));
+            if let Some((name, other)) = taken {
+                let what = format!("two certificates are named {name}: this one and that of line {other}");
+                section.problem(reader, "name", what);
+            }
+            lines.extend(claimed.into_iter().map(|name| (name, here)));
+            certificates.extend(members.into_iter().map(|member| (member.name.clone(), member)));
+        }
+        Err(invalid) => section.problem(reader, "name", format!("cannot name both kinds ({invalid})")),
+    }
+}
+
+/// A slot and a file are those of one certificate, and the file of an alias has to be named.
+fn check_place(
+    certificate: &Certificate,
+    others: &BTreeMap<CertName, Certificate>,
+    section: &Section<'_>,
+    reader: &mut Reader<'_>,
+) {
+    let is_alias = certificate.slot.as_ref().is_some_and(|slot| slot.as_str().starts_with('@'));
+    if is_alias && certificate.file.is_none() && !section.was_wrong(reader, "file") {
+        section.problem(reader, "file", "is missing: HAProxy does not tell where the file of an alias lies");
+    }
+    let has_two_kinds = certificate.order.as_ref().is_some_and(|order| order.keys.len() > 1);
+    for (key, is_given) in [("slot", certificate.slot.is_some()), ("file", certificate.file.is_some())] {
+        if is_given && has_two_kinds {
+            section.problem(reader, key, "is for one certificate, and `key` asks for two");
+        }
+    }
+    if let Some((other, key)) = others.values().find_map(|other| Some((other, shared(certificate, other)?))) {
+        section.problem(reader, key, format!("is that of certificate {}, too", other.name));
+    }
+}
+
+/// What two certificates have both on some node: a slot holds one certificate, and so does a file.
+fn shared(one: &Certificate, other: &Certificate) -> Option<&'static str> {
+    let meet =
+        one.nodes.is_empty() || other.nodes.is_empty() || one.nodes.iter().any(|node| other.nodes.contains(node));
+    // Two of one name are told of anyway.
+    if !meet || one.name == other.name {
+        None
+    } else if one.slot.is_some() && one.slot == other.slot {
+        Some("slot")
+    } else if one.file.is_some() && one.file == other.file {
+        Some("file")
+    } else {
+        None
+    }
+}
+
+fn absolute(value: &DeValue<'_>) -> Result<PathBuf, String> {
+    match path(value)? {
+        path if path.is_absolute() => Ok(path),
+        _ => Err("must be an absolute path".to_owned()),
+    }
 }
 
 fn options(value: &DeValue<'_>) -> Result<String, String> {

@@ -1,0 +1,135 @@
+//! `hotcert delete`: forget a certificate, and take it out of `HAProxy` if asked.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::app::App;
+use super::args::Delete;
+use super::failure::Failure;
+use super::outcome::{Note, Outcome};
+use super::plan::Described;
+use crate::config::Certificate;
+use crate::config::kinds::member;
+use crate::model::{CertName, KeyKind, NodeName};
+use crate::plan::Step;
+use crate::reconcile::Removal;
+
+/// What `delete` prints.
+#[derive(Serialize)]
+struct Document {
+    deleted: CertName,
+    /// Whether it was taken out of `HAProxy`, too.
+    detached: bool,
+    nodes: Vec<NodeSteps>,
+    /// Files that stay, for hotcert has not written them.
+    kept: Vec<PathBuf>,
+    /// The watched files from which it comes back.
+    watched: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct NodeSteps {
+    name: NodeName,
+    steps: Vec<Described<Step>>,
+}
+
+pub(super) async fn run(mut app: App, args: &Delete) -> Result<Outcome, Failure> {
+    let name = &args.certificate;
+    // What a crash left of a certificate that was deleted already.
+    app.store.clear_forgotten()?;
+    let names = named(&app, name)?;
+    if args.detach {
+        app.some_nodes()?;
+    }
+    let mut watched = Vec::new();
+    let mut locks = Vec::new();
+    for name in &names {
+        let taken = app.store.taken(name)?.map(|taken| taken.file);
+        watched.extend(
+            taken.filter(|file| file.is_file() && app.config.watches.iter().any(|watch| file.starts_with(&watch.dir))),
+        );
+        locks.push(app.renewer().lock(name).await?);
+    }
+    let forget = || locks.iter().try_for_each(|lock| app.store.forget(lock));
+    let mut removals = Vec::new();
+    if args.detach {
+        let certificates = &mut app.config.certificates;
+        for name in &names {
+            certificates.entry(name.clone()).or_insert_with(|| Certificate::new(name.clone()));
+        }
+        removals = app.reconciler().remove(&names, forget).await?;
+    } else {
+        forget()?;
+    }
+    drop(locks);
+    tracing::info!(certificate = %name, detached = args.detach, "forgotten");
+    Ok(tell(name, args.detach, removals, watched))
+}
+
+/// What a name stands for: a certificate or both kinds of it, also one that only the store knows.
+fn named(app: &App, name: &CertName) -> Result<BTreeSet<CertName>, Failure> {
+    let mut names = app.config.named(name);
+    if let Some(configured) = names.iter().find(|name| !app.config.remembered.contains(*name)) {
+        let configured = app.config.certificates[configured].configured_name();
+        return Err(Failure::usage(
+            format!("certificate {configured} stands in {}", place_in_file(app, &configured)),
+            "take it out of that file first; otherwise it would be ordered again",
+        ));
+    }
+    if names.is_empty() {
+        let stored = app.store.names()?;
+        let members = KeyKind::ALL.into_iter().filter_map(|kind| member(name, kind).ok());
+        let either = if stored.contains(name) { vec![name.clone()] } else { members.collect() };
+        names.extend(either.into_iter().filter(|name| stored.contains(name)));
+    }
+    if names.is_empty() {
+        app.known(name)?;
+    }
+    Ok(names)
+}
+
+fn tell(name: &CertName, detached: bool, removals: Vec<Removal>, watched: Vec<PathBuf>) -> Outcome {
+    let mut said = Vec::new();
+    if !detached {
+        said.push(Note::new("notice", format!("HAProxy goes on serving {name}, and it is no longer renewed")));
+    }
+    let kept: Vec<PathBuf> = removals.iter().filter_map(|removal| removal.kept.clone()).collect();
+    said.extend(kept.iter().map(|file| {
+        let file = file.display();
+        Note::new(
+            "warning",
+            format!("{file} was not written by hotcert and stays; HAProxy may read it at its next start"),
+        )
+    }));
+    said.extend(watched.iter().map(|file| {
+        Note::new(
+            "warning",
+            format!("{name} is taken again from {}, which is watched: remove that file", file.display()),
+        )
+    }));
+    let mut text = format!("forgot certificate {name}\n");
+    for removal in &removals {
+        text.push_str(&format!("node {}:\n", removal.node));
+        let steps: Vec<_> = removal.steps.iter().map(|step| format!("  {step}\n")).collect();
+        text.push_str(&if steps.is_empty() { "  it was not there\n".to_owned() } else { steps.concat() });
+    }
+    let nodes = removals
+        .into_iter()
+        .map(|removal| NodeSteps { name: removal.node, steps: removal.steps.into_iter().map(Described::of).collect() });
+    let document = Document { deleted: name.clone(), detached, nodes: nodes.collect(), kept, watched };
+    Outcome::new(&document, text).after(said)
+}
+
+/// Where a certificate is configured, as far as that is known.
+fn place_in_file(app: &App, name: &CertName) -> String {
+    let mut places = app.config.settings.iter().filter(|setting| setting.key.starts_with("certificate["));
+    let is_it = |value: &str| {
+        value == name.as_str() || value.trim_matches(['[', ']']).split(", ").next() == Some(name.as_str())
+    };
+    let found = places.find(|setting| {
+        (setting.key.ends_with("].name") || setting.key.ends_with("].domains")) && is_it(&setting.value)
+    });
+    found.map_or_else(|| "the configuration file".to_owned(), |setting| setting.origin.clone())
+}
