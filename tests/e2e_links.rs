@@ -18,6 +18,7 @@ const FRONTEND: &str = "stats timeout 2m
 frontend hotcert
     mode tcp
     bind 127.0.0.1:{stats} ssl crt {dir}/server.pem ca-file {dir}/clients-ca.pem verify required
+    option dontlog-normal
     timeout client 2m
     default_backend hotcert
 backend hotcert

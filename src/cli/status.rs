@@ -15,17 +15,14 @@ use crate::reconcile::{CertificateReport, Problem, Report, TicketKeeper};
 /// Says how things stand: as somebody saw it a moment ago (`cached`), or as they are found now.
 pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Result<Outcome, Failure> {
     let scope = args.certificate.as_ref().map(|name| app.named(name)).transpose()?;
-    let report = match cached {
-        Some(report) => app.reconciler().refresh(scope.as_ref(), report),
-        None => {
-            let reconciler = app.reconciler();
-            let mut report = reconciler.report(scope.as_ref()).await;
-            if scope.is_none() {
-                report.problems.extend(TicketKeeper { reconciler: &reconciler }.problems().await);
-            }
-            report
-        }
+    let reconciler = app.reconciler();
+    let mut report = match cached {
+        Some(report) => reconciler.refresh(scope.as_ref(), report),
+        None => reconciler.report(scope.as_ref()).await,
     };
+    if cached.is_none() && scope.is_none() {
+        report.problems.extend(TicketKeeper { reconciler: &reconciler }.problems().await);
+    }
     for failure in &report.failures {
         tracing::debug!(error = %failure.error, "something needs a look");
     }

@@ -192,10 +192,9 @@ impl<'a> Section<'a> {
             path => Err(format!("{} is not an absolute path", path.display())),
         })?;
         // Never opened unless it is a file: opening a pipe waits for its writer.
-        let readable = std::fs::metadata(&path).and_then(|found| match found.is_file() {
-            true => std::fs::File::open(&path).map(drop),
-            false => Err(std::io::Error::other("it is not a regular file")),
-        });
+        let open = || std::fs::File::open(&path).map(drop);
+        let other = || Err(std::io::Error::other("it is not a regular file"));
+        let readable = std::fs::metadata(&path).and_then(|found| if found.is_file() { open() } else { other() });
         if let (Err(error), Some(span)) = (readable, span) {
             let problem = reader.problem_at(&span, &self.key(name), format!("cannot read {}: {error}", path.display()));
             reader.unreadable.push(problem);

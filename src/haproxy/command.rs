@@ -153,7 +153,7 @@ impl Command<'_> {
             Self::SetTicketKey(file, key) => {
                 let (file, key) = (file.to_string(), key.base64());
                 let mut line = String::with_capacity(name.len() + file.len() + key.len() + 3);
-                [name, " ", &file, " ", &key, "\n"].into_iter().for_each(|part| line.push_str(part));
+                line.extend([name, " ", &file, " ", &key, "\n"]);
                 line
             }
             Self::ShowMap(map) => format!("{name} {map}\n"),

@@ -45,7 +45,7 @@ pub enum Error {
         /// What was tried.
         address: Address,
         /// Why not.
-        why: TlsError,
+        why: Box<TlsError>,
     },
     /// Connecting failed otherwise.
     #[error("cannot connect to {address}")]

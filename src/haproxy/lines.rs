@@ -21,6 +21,7 @@ pub fn socket_lines(address: &Address) -> String {
 frontend hotcert
     mode tcp
     bind :{port} ssl crt /etc/haproxy/hotcert/server.pem ca-file /etc/haproxy/hotcert/clients-ca.pem verify required
+    option dontlog-normal
     timeout client 2m
     default_backend hotcert
 backend hotcert

@@ -152,7 +152,7 @@ pub(super) fn first_answer(to: Endpoint<'_>, error: Error) -> Error {
 }
 
 fn failed(address: &Address, why: TlsError) -> Error {
-    Error::Tls { address: address.clone(), why }
+    Error::Tls { address: address.clone(), why: Box::new(why) }
 }
 
 /// Why a handshake failed.
