@@ -32,7 +32,7 @@ impl Reconciler<'_> {
     pub(super) fn accept(&self, name: &CertName, number: u64) -> Result<(), Error> {
         let certificate = &self.config.certificates[name];
         if self.is_shared(certificate) && self.has_all_nodes_of(certificate) {
-            self.store.accept(name, number)?;
+            self.store.accept(name, Some(number))?;
         }
         Ok(())
     }

@@ -66,6 +66,7 @@ impl Reconciler<'_> {
             Ok(staged) => staged,
             Err(failure) => return vec![failure],
         };
+        let accepted = self.store.accepted(certificate);
         // Only what HAProxy has accepted is published, so that a reload never fails on our file.
         let published = files.into_iter().try_for_each(publish::Prepared::publish).map_err(Error::from);
         if let Err(error) = published.and_then(|()| self.accept(certificate, number)) {
@@ -86,6 +87,9 @@ impl Reconciler<'_> {
         if is_refused {
             // What is new and can never serve is not to be left behind, on no node.
             self.take_back(certificate, &mut works, nodes).await;
+            if let Err(error) = self.store.accept(certificate, accepted) {
+                failures.push(Failure::of(certificate, None, error.into()));
+            }
         }
         failures
     }

@@ -6,7 +6,7 @@
 use std::fs;
 
 use super::certs::number_in;
-use super::{Error, Store};
+use super::{Error, Store, remove};
 use crate::model::CertName;
 
 /// The link to it, beside the one to the current generation.
@@ -22,12 +22,15 @@ impl Store {
         self.generations_of(name).join(number.to_string()).is_dir().then_some(number)
     }
 
-    /// Notes that a generation was accepted. Whoever calls it holds the locks of the nodes.
-    pub fn accept(&self, name: &CertName, number: u64) -> Result<(), Error> {
-        if self.accepted(name) == Some(number) {
+    /// Notes that a generation was accepted, or that none is. Whoever calls it holds the locks of the nodes.
+    pub fn accept(&self, name: &CertName, number: Option<u64>) -> Result<(), Error> {
+        if self.accepted(name) == number {
             return Ok(());
         }
-        self.lead(name, ACCEPTED, number)?;
+        match number {
+            Some(number) => self.lead(name, ACCEPTED, number)?,
+            None => remove(&self.certificate(name).join(ACCEPTED))?,
+        }
         tracing::trace!(target: "hotcert::step", "store: generation accepted");
         self.touch();
         Ok(())

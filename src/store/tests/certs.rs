@@ -130,14 +130,16 @@ fn what_was_accepted_is_kept_until_something_else_is() {
     };
     assert_eq!(fix.store.accepted(&name()), None);
     assert_eq!(add(), 1);
-    fix.store.accept(&name(), 1).unwrap();
+    fix.store.accept(&name(), Some(1)).unwrap();
     let before = fix.store.stamp();
-    fix.store.accept(&name(), 1).unwrap();
+    fix.store.accept(&name(), Some(1)).unwrap();
     assert_eq!(fix.store.stamp(), before, "nothing has changed");
     (2..10).for_each(|number| assert_eq!(add(), number));
     assert_eq!(fix.store.accepted(&name()), Some(1));
     assert!(fix.store.bundle(&name(), 1).is_ok());
-    fix.store.accept(&name(), 9).unwrap();
+    fix.store.accept(&name(), Some(9)).unwrap();
     assert_eq!(add(), 10);
     assert_eq!((fix.store.accepted(&name()), fix.store.generations(&name()).unwrap().contains(&1)), (Some(9), false));
+    fix.store.accept(&name(), None).unwrap();
+    assert_eq!(fix.store.accepted(&name()), None);
 }
