@@ -549,5 +549,5 @@ fn a_socket_of_another_program_is_recognised() {
 #[test]
 fn a_connection_by_tls_is_refused_instead_of_spoken_in_plain_text() {
     let error = run(refused("tls://127.0.0.1:1".parse().unwrap()));
-    assert!(error.to_string().contains("not supported yet"), "{error}");
+    assert!(error.to_string().contains("none is given"), "{error}");
 }

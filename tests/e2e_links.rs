@@ -47,7 +47,7 @@ fn a_push_over_tls_is_served_and_proven(version: HaproxyVersion) {
     let key = Secret::of("the client key", &fs::read_to_string(&site.files[2]).unwrap());
     assert!(key.is_in(&fs::read(&site.files[2]).unwrap()), "a search that finds nothing proves nothing");
     for outcome in [pushed, status] {
-        expect_none(&[key.clone()], "what is printed", format!("{outcome:?}").as_bytes());
+        expect_none(std::slice::from_ref(&key), "what is printed", format!("{outcome:?}").as_bytes());
     }
     expect_none(&[key], "the log of HAProxy", site.haproxy.log().as_bytes());
 }

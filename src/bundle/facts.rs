@@ -56,7 +56,7 @@ impl Facts {
 }
 
 /// Dates beyond the range of [`Timestamp`] (year 9999) stand for its end.
-fn timestamp(seconds: i64) -> Timestamp {
+pub(super) fn timestamp(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 

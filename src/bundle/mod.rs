@@ -1,12 +1,13 @@
 //! A certificate that is fit to be served: leaf, intermediates and private key, after the gate.
 //!
 //! Owns PEM parsing ([`pem`]), private keys ([`PrivateKey`]), session ticket keys ([`TicketRing`]), the facts of a leaf ([`Facts`])
-//! and the checks ([`Gate`]).
+//! and the checks ([`Gate`]); and the files by which `HAProxy` judges clients ([`ClientPem`]), which have a gate of their own.
 //! [`Bundle`] has no constructor but the gate, so whoever holds one need not check it again. Nothing here does I/O or asks
 //! for the time: both are given.
 
 mod assemble;
 mod chain;
+mod client_pem;
 mod facts;
 mod gate;
 mod key;
@@ -15,6 +16,7 @@ mod refusal;
 mod ticket;
 
 pub use chain::Trust;
+pub use client_pem::{CaCertificate, ClientPem, Crl, DistinguishedName, Served, Unfit};
 pub use gate::{Admitted, Gate, Rival};
 pub use key::{KeyError, PrivateKey};
 pub use refusal::{Check, Notice, Refusal};

@@ -1,6 +1,6 @@
 //! `hotcert delete`: forget a certificate, and take it out of `HAProxy` if asked.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(super) async fn run(mut app: App, args: &Delete) -> Result<Outcome, Failure>
     }
     let mut watched = Vec::new();
     let mut locks = Vec::new();
-    for name in &names {
+    for name in names.keys() {
         let taken = app.store.taken(name)?.map(|taken| taken.file);
         watched.extend(
             taken.filter(|file| file.is_file() && app.config.watches.iter().any(|watch| file.starts_with(&watch.dir))),
@@ -56,10 +56,11 @@ pub(super) async fn run(mut app: App, args: &Delete) -> Result<Outcome, Failure>
     let mut removals = Vec::new();
     if args.detach {
         let certificates = &mut app.config.certificates;
-        for name in &names {
-            certificates.entry(name.clone()).or_insert_with(|| Certificate::new(name.clone()));
+        for (name, kind) in &names {
+            let unknown = || Certificate { kind: *kind, ..Certificate::new(name.clone()) };
+            certificates.entry(name.clone()).or_insert_with(unknown);
         }
-        removals = app.reconciler().remove(&names, forget).await?;
+        removals = app.reconciler().remove(&names.into_keys().collect(), forget).await?;
     } else {
         forget()?;
     }
@@ -69,8 +70,8 @@ pub(super) async fn run(mut app: App, args: &Delete) -> Result<Outcome, Failure>
 }
 
 /// What a name stands for: a certificate or both kinds of it, also one that only the store knows.
-fn named(app: &App, name: &CertName) -> Result<BTreeSet<CertName>, Failure> {
-    let mut names = app.config.named(name);
+fn named(app: &App, name: &CertName) -> Result<BTreeMap<CertName, Option<KeyKind>>, Failure> {
+    let names = app.config.named(name);
     if let Some(configured) = names.iter().find(|name| !app.config.remembered.contains(*name)) {
         let configured = app.config.certificates[configured].configured_name();
         return Err(Failure::usage(
@@ -78,16 +79,19 @@ fn named(app: &App, name: &CertName) -> Result<BTreeSet<CertName>, Failure> {
             "take it out of that file first; otherwise it would be ordered again",
         ));
     }
-    if names.is_empty() {
-        let stored = app.store.names()?;
-        let members = KeyKind::ALL.into_iter().filter_map(|kind| member(name, kind).ok());
-        let either = if stored.contains(name) { vec![name.clone()] } else { members.collect() };
-        names.extend(either.into_iter().filter(|name| stored.contains(name)));
+    if !names.is_empty() {
+        return Ok(names.into_iter().map(|name| (name, None)).collect());
     }
-    if names.is_empty() {
+    let stored = app.store.names()?;
+    if stored.contains(name) {
+        return Ok(BTreeMap::from([(name.clone(), None)]));
+    }
+    let members = KeyKind::ALL.into_iter().filter_map(|kind| Some((member(name, kind).ok()?, Some(kind))));
+    let members: BTreeMap<_, _> = members.filter(|(name, _)| stored.contains(name)).collect();
+    if members.is_empty() {
         app.known(name)?;
     }
-    Ok(names)
+    Ok(members)
 }
 
 fn tell(name: &CertName, detached: bool, removals: Vec<Removal>, watched: Vec<PathBuf>) -> Outcome {

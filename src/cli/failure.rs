@@ -183,7 +183,7 @@ impl From<&reconcile::Error> for Failure {
         let kind = match error {
             E::Node { .. } | E::NodeRequired { .. } | E::Restarted { .. } => "node",
             E::Busy { .. } => "busy",
-            E::ForeignTransaction { .. } => "foreign-transaction",
+            E::ForeignTransaction { .. } | E::ForeignClientFile { .. } => "foreign-transaction",
             E::Unplaced { .. } | E::Unattachable { .. } | E::DefaultEntry { .. } => "unplaced",
             E::DefaultCertificate { .. } | E::Held { .. } => "in-use",
             E::CannotDump { .. } | E::StrangeDump { .. } => "dump",

@@ -7,7 +7,7 @@ use super::failure::{Exit, Failure};
 use super::outcome::Outcome;
 use crate::model::NodeName;
 use crate::plan::{Conflict, Step};
-use crate::reconcile::{Error, View};
+use crate::reconcile::{Error, FileReport, FileState, View};
 
 /// The plan of one node.
 #[derive(Serialize)]
@@ -15,6 +15,8 @@ pub(super) struct NodePlan {
     name: NodeName,
     steps: Vec<Described<Step>>,
     conflicts: Vec<Described<Conflict>>,
+    /// The files for clients that are not as they should be.
+    files: Vec<FileReport>,
 }
 
 /// Something with its own words.
@@ -57,11 +59,12 @@ impl NodePlan {
                 .iter()
                 .map(|conflict| Described { text: conflict.to_string(), what: conflict.clone() })
                 .collect(),
+            files: Vec::new(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.conflicts.is_empty()
+        self.steps.is_empty() && self.conflicts.is_empty() && self.files.is_empty()
     }
 }
 
@@ -71,7 +74,12 @@ pub(super) async fn run(app: &App) -> Result<Outcome, Failure> {
     if let Some((node, source)) = unreachable.into_iter().next() {
         return Err(Error::Node { node, source }.into());
     }
-    let nodes: Vec<NodePlan> = views.values().map(NodePlan::of).collect();
+    let mut nodes: Vec<NodePlan> = views.values().map(NodePlan::of).collect();
+    let mut files = app.reconciler().client_files().await.nodes;
+    for node in &mut nodes {
+        node.files = files.remove(&node.name).unwrap_or_default();
+        node.files.retain(|file| file.state != FileState::InSync);
+    }
     let drift = nodes.iter().any(|node| !node.is_empty()) || views.values().any(|view| !view.unplaced.is_empty());
     let text = describe(&nodes);
     Ok(Outcome::new(&Document { drift, nodes }, text).exit(if drift { Exit::Found } else { Exit::Done }))
@@ -86,6 +94,13 @@ pub(super) fn describe(nodes: &[NodePlan]) -> String {
         text.push_str(&format!("node {}:\n", node.name));
         for step in &node.steps {
             text.push_str(&format!("  {}\n", step.text));
+        }
+        for file in &node.files {
+            let path = file.file.display();
+            text.push_str(&match file.state {
+                FileState::Stale => format!("  replace the {} {path} in memory\n", file.kind),
+                _ => format!("  cannot be done: load {path}: {}\n", file.detail.as_deref().unwrap_or("no answer")),
+            });
         }
         for conflict in &node.conflicts {
             text.push_str(&format!("  cannot be done: {}\n", conflict.text));

@@ -10,16 +10,24 @@ use super::app::App;
 use super::args::Status;
 use super::failure::{Exit, Failure};
 use super::outcome::{Note, Outcome};
-use crate::reconcile::{CertificateReport, Problem, Report, TicketKeeper};
+use crate::reconcile::{CertificateReport, ClientFiles, Problem, Report, TicketKeeper};
 
 /// Says how things stand: as somebody saw it a moment ago (`cached`), or as they are found now.
 pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Result<Outcome, Failure> {
     let scope = args.certificate.as_ref().map(|name| app.named(name)).transpose()?;
     let reconciler = app.reconciler();
-    let mut report = match cached {
-        Some(report) => reconciler.refresh(scope.as_ref(), report),
-        None => reconciler.report(scope.as_ref()).await,
+    let client_files = async {
+        if cached.is_none() && scope.is_none() { reconciler.client_files().await } else { ClientFiles::default() }
     };
+    let report = async {
+        match cached {
+            Some(report) => reconciler.refresh(scope.as_ref(), report),
+            None => reconciler.report(scope.as_ref()).await,
+        }
+    };
+    // At once, for a node may keep each of them waiting.
+    let (mut report, client_files) = tokio::join!(report, client_files);
+    report.add_client_files(&client_files);
     if cached.is_none() && scope.is_none() {
         report.problems.extend(TicketKeeper { reconciler: &reconciler }.problems().await);
     }
@@ -81,6 +89,9 @@ fn table(report: &Report) -> String {
             count => format!(", {count} certificates that hotcert does not manage"),
         };
         text.push_str(&format!("node {} at {}: {state}{foreign}\n", node.name, node.address));
+        for file in &node.files {
+            text.push_str(&format!("  {} {}: {}\n", file.kind, file.file.display(), word(&file.state)));
+        }
     }
     text
 }

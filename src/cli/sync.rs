@@ -10,7 +10,10 @@ pub(super) async fn run(app: App) -> Result<Outcome, Failure> {
     app.some_nodes()?;
     let (app, problems) = app.look_at_files().await?;
     let reconciler = app.reconciler();
+    // First, for they keep nobody waiting, and whoever is revoked should not come in any longer.
+    let client_files = reconciler.load_client_files().await;
     let mut report = reconciler.round(None).await?;
+    report.add_client_files(&client_files);
     report.problems.extend(problems);
     let with_tickets = TicketKeeper { reconciler: &reconciler }.round().await;
     let tickets_are_wrong = !with_tickets.is_empty();

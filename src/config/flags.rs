@@ -128,6 +128,8 @@ impl Node {
             owner: None,
             group: None,
             mode: None,
+            ca_files: Vec::new(),
+            crl_files: Vec::new(),
         }
     }
 }

@@ -25,8 +25,8 @@ pub use read::Setting;
 pub use remembered::Remembered;
 
 use crate::model::{
-    Address, Authority, CertName, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType, NodeName, Slot,
-    TicketFile,
+    Address, Authority, CertName, ClientFile, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType,
+    NodeName, Slot, TicketFile,
 };
 
 /// Read when no other file is named, if it is there.
@@ -169,6 +169,12 @@ pub struct Node {
     pub group: Option<String>,
     /// The mode of published files.
     pub mode: Option<u32>,
+    /// Files with the authorities of clients, as `HAProxy` names them, which is where they are.
+    #[serde(default)]
+    pub ca_files: Vec<Slot>,
+    /// Files with their revocation lists, likewise.
+    #[serde(default)]
+    pub crl_files: Vec<Slot>,
 }
 
 /// One managed certificate.
@@ -328,6 +334,12 @@ impl Node {
     #[must_use]
     pub fn endpoint(&self) -> Endpoint<'_> {
         Endpoint { address: &self.socket, tls: self.tls.as_ref() }
+    }
+
+    /// The files by which it judges clients, authorities first.
+    pub fn client_files(&self) -> impl Iterator<Item = (ClientFile, &Slot)> {
+        let authorities = self.ca_files.iter().map(|file| (ClientFile::CaFile, file));
+        authorities.chain(self.crl_files.iter().map(|file| (ClientFile::CrlFile, file)))
     }
 
     /// The directory of published files, as `HAProxy` names it.

@@ -61,6 +61,28 @@ fn a_full_file_becomes_a_configuration() {
 }
 
 #[test]
+fn the_files_for_clients_are_one_or_more_and_each_has_its_kind() {
+    let with = |keys: &str| FULL.replace("mode = \"0640\"", &format!("mode = \"0640\"\n{keys}"));
+    let config = parse(&with("ca_file = \"/ca.pem\"\ncrl_file = [\"/a.pem\", \"/b.pem\"]")).unwrap();
+    let node = config.nodes.values().next().unwrap();
+    let files: Vec<_> = node.client_files().map(|(kind, file)| format!("{kind} {file}")).collect();
+    assert_eq!(files, ["ca-file /ca.pem", "crl-file /a.pem", "crl-file /b.pem"]);
+    for (keys, expected) in [
+        ("ca_file = \"ca.pem\"", ":22:11: haproxy.edge.ca_file: \"ca.pem\" must be an absolute path"),
+        ("ca_file = \"/a:1\"", "haproxy.edge.ca_file: \"/a:1\" has a colon"),
+        ("ca_file = [\"/a\", \"/a\"]", "haproxy.edge.ca_file: /a stands there twice"),
+        ("ca_file = \"/a b\"", "haproxy.edge.ca_file: blanks"),
+        ("ca_file = 1", "haproxy.edge.ca_file: must be a string"),
+        ("crl_file = \"/a\"", "haproxy.edge.crl_file: needs a ca_file"),
+        ("ca_file = \"/a\"\ncrl_file = \"/a\"", "haproxy.edge.crl_file: /a is named as ca_file too"),
+        ("crl_files = \"/a\"", "haproxy.edge.crl_files: unknown key; did you mean `crl_file`?"),
+    ] {
+        let found = problems(&with(keys));
+        assert!(found.len() == 1 && found[0].contains(expected), "{keys}: {found:?}");
+    }
+}
+
+#[test]
 fn every_problem_is_reported_at_once_with_its_place() {
     let text = FULL
         .replace("version = 1", "version = 2\nsate_dir = \"x\"")

@@ -18,6 +18,7 @@
 //! service manager's watchdog is fed only while every task makes progress. A second signal to stop forces it: a transaction that
 //! is open then is noted on disk, and is ended by whoever comes next.
 
+mod client_files;
 mod files;
 mod fleet;
 mod loaded;
@@ -255,12 +256,19 @@ impl Daemon {
 
     fn start(&self, tasks: &mut Tasks, parts: &Parts, loaded: &Loaded, drain: &CancellationToken) -> Status {
         let mut reports = BTreeMap::new();
-        let mut problems = None;
+        let (mut problems, mut client_files) = (None, Vec::new());
         let (fleet_sender, fleet) = watch::channel(Vec::new());
         let (tickets_sender, tickets) = watch::channel(Vec::new());
         if self.role.loads() {
-            for name in loaded.config.nodes.keys() {
+            for (name, node) in &loaded.config.nodes {
                 let (sender, receiver) = watch::channel(None);
+                if node.client_files().next().is_some() {
+                    let (found, receiver, node) = (watch::Sender::default(), receiver.clone(), node.clone());
+                    client_files.push(found.subscribe());
+                    let parts = parts.clone();
+                    let run = |life| client_files::run(parts, node, receiver, found, life);
+                    tasks.spawn(&format!("client files of {name}"), run);
+                }
                 reports.insert(name.clone(), receiver);
                 tasks.spawn(&format!("node {name}"), |life| node::run(parts.clone(), name.clone(), sender, life));
             }
@@ -282,7 +290,7 @@ impl Daemon {
         if self.role.orders() {
             tasks.spawn(RENEWALS, |life| renewals::run(parts.clone(), drain.clone(), life));
         }
-        Status::new(reports, problems, [fleet, tickets])
+        Status::new(reports, problems, [fleet, tickets], client_files)
     }
 }
 

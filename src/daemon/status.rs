@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::node::Look;
-use super::{Role, files};
+use super::{Role, client_files, files};
 use crate::model::NodeName;
 use crate::reconcile::{CertState, Problem, Report};
 use crate::store::Stamp;
@@ -27,6 +27,7 @@ pub struct Status {
     files: Option<files::Problems>,
     /// What is wrong with what several nodes share: certificates, and session ticket keys.
     fleet: [watch::Receiver<Vec<Problem>>; 2],
+    client_files: Vec<client_files::Found>,
 }
 
 impl Status {
@@ -34,8 +35,9 @@ impl Status {
         reports: BTreeMap<NodeName, watch::Receiver<Option<Look>>>,
         files: Option<files::Problems>,
         fleet: [watch::Receiver<Vec<Problem>>; 2],
+        client_files: Vec<client_files::Found>,
     ) -> Self {
-        Self { reports, files, fleet }
+        Self { reports, files, fleet, client_files }
     }
 
     /// Whether each node was looked at, or tried to.
@@ -70,6 +72,9 @@ impl Status {
         }
         for fleet in &self.fleet {
             report.problems.extend(fleet.borrow().iter().cloned());
+        }
+        for found in &self.client_files {
+            report.add_client_files(&found.borrow());
         }
         Some(report)
     }

@@ -1,10 +1,11 @@
 //! Every command that hotcert sends, and how it is written.
 //!
 //! Invariant: a [`Command`] is exactly one command on the wire. Its words are validated types, and its payload is either the
-//! PEM of a [`Bundle`] or one line of such words; so nothing can end it early or begin a second one.
+//! PEM of a [`Bundle`] or a [`ClientPem`](crate::bundle::ClientPem), or one line of such words; so nothing can end it early or begin a second one.
 
 use zeroize::Zeroizing;
 
+use super::client_file::ClientCommand;
 use super::info::Capabilities;
 use super::limit::{PayloadLimit, TooLarge, Verdict};
 use super::words::{Filter, Map, Options, Word};
@@ -42,6 +43,7 @@ pub(super) enum Command<'a> {
     Detach { list: &'a Slot, slot: &'a Slot, line: u32 },
     AddMap { map: &'a Map, key: &'a Word, value: &'a Word },
     DelMap { map: &'a Map, key: &'a Word },
+    Client(ClientCommand<'a>),
 }
 
 impl Command<'_> {
@@ -69,6 +71,7 @@ impl Command<'_> {
             Self::Detach { .. } => "del ssl crt-list",
             Self::AddMap { .. } => "add map",
             Self::DelMap { .. } => "del map",
+            Self::Client(command) => command.name(),
         }
     }
 
@@ -95,6 +98,7 @@ impl Command<'_> {
             Self::ShowTicketKeys(file) | Self::SetTicketKey(file, _) => file.to_string(),
             Self::ShowMap(map) | Self::AddMap { map, .. } | Self::DelMap { map, .. } => map.to_string(),
             Self::Attach { list, slot, .. } | Self::Detach { list, slot, .. } => format!("{slot} in {list}"),
+            Self::Client(command) => command.subject(),
         }
     }
 
@@ -104,7 +108,7 @@ impl Command<'_> {
         let line = Zeroizing::new(self.line(can));
         let payload = self.payload();
         let with_end = payload.as_ref().map_or(0, |text| text.len() + 1);
-        let is_pem = matches!(self, Self::Set(..));
+        let is_pem = matches!(self, Self::Set(..) | Self::Client(_));
         let padding = match limit.judge(line.len(), with_end, is_pem)? {
             Verdict::Fits => 0,
             Verdict::Pad(bytes) => bytes,
@@ -162,6 +166,7 @@ impl Command<'_> {
             Self::Detach { list, slot, line } => format!("{name} {} {slot}:{line}\n", listed(list)),
             Self::AddMap { map, key, value } => format!("{name} {map} {key} {value}\n"),
             Self::DelMap { map, key } => format!("{name} {map} {key}\n"),
+            Self::Client(command) => command.line(),
         }
     }
 
@@ -169,6 +174,7 @@ impl Command<'_> {
     fn payload(&self) -> Option<Zeroizing<String>> {
         match self {
             Self::Set(_, bundle) => Some(bundle.combined_pem()),
+            Self::Client(command) => command.payload().map(|pem| Zeroizing::new(pem.to_owned())),
             Self::Attach { slot, options, filters, .. } if options.is_some() || !filters.is_empty() => {
                 let mut line = slot.to_string();
                 let words = options.iter().map(ToString::to_string).chain(filters.iter().map(ToString::to_string));

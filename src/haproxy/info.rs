@@ -116,9 +116,18 @@ pub struct Capabilities {
     pub crt_is_a_suffix: bool,
     /// A description longer than a buffer is cut. Before, `HAProxy` *aborts* over some of them (seen on 2.6.12, not on 2.8.25).
     pub long_descriptions: bool,
+    /// A `ca-file` or `crl-file` may be committed. Without the fix for dangling instances (mainline 7482b6ebf), later commits of
+    /// certificates succeed in words alone, and the next one of such a file kills `HAProxy` (seen on 2.6.12 and 3.0.11, not on 2.8.25
+    /// and 3.2.26; the releases with the fix by their change logs).
+    pub client_files: bool,
+    /// `add ssl ca-file` takes a `ca-file` in parts (2.7).
+    pub ca_file_parts: bool,
     /// `dump ssl cert` shows a certificate with its key (3.1).
     pub dump: bool,
 }
+
+/// The first releases of stable branches that are known to have the fix for dangling instances, in words.
+pub const CLIENT_FILES_SINCE: &str = "2.8.18, 3.2.8 or 3.3";
 
 impl Capabilities {
     pub(super) fn of(version: &Version) -> Self {
@@ -127,6 +136,13 @@ impl Capabilities {
             pipelining: version.branch >= (2, 8),
             crt_is_a_suffix: version.branch < (2, 8),
             long_descriptions: version.branch >= (2, 8),
+            client_files: match version.branch {
+                (2, 8) => version.patch >= 18,
+                (3, 2) => version.patch >= 8,
+                (3, 3) => !version.text.starts_with("3.3-dev"),
+                branch => branch > (3, 3),
+            },
+            ca_file_parts: version.branch >= (2, 7),
             dump: version.branch >= (3, 1),
         }
     }
@@ -194,5 +210,16 @@ mod tests {
         assert!(of("2.6.12").crt_is_a_suffix && !of("2.6.12").pipelining);
         assert!(!of("2.8.25").crt_is_a_suffix && of("2.8.25").pipelining);
         assert!(!of("3.0.11").sni_listing && of("3.2.26").sni_listing);
+    }
+
+    #[test]
+    fn client_files_are_committed_only_where_that_is_known_to_be_safe() {
+        let safe = |text: &str| Capabilities::of(&text.parse().unwrap()).client_files;
+        for version in ["2.8.18", "2.8.25-5cf5d0683", "3.2.8", "3.2.26-1", "3.3.0", "3.4.3", "3.5-dev5"] {
+            assert!(safe(version), "{version}");
+        }
+        for version in ["2.4.30", "2.6.12-1+deb12u3", "2.8.17", "3.0.11-1+deb13u3", "3.1.9", "3.2.7", "3.3-dev10"] {
+            assert!(!safe(version), "{version}");
+        }
     }
 }

@@ -13,6 +13,7 @@
 //!
 //! A session is used by one task at a time. That no two sessions of hotcert change one process at once is for the caller to see to.
 
+mod client_file;
 mod codec;
 mod command;
 mod connect;
@@ -29,9 +30,10 @@ mod transaction;
 mod wire;
 mod words;
 
+pub use client_file::{HeldCrl, HeldFile, StagedFile};
 pub use connect::{Connect, Connecting, Stream, SystemConnect};
 pub use error::Error;
-pub use info::{Capabilities, Info, Level, Process, Version};
+pub use info::{CLIENT_FILES_SINCE, Capabilities, Info, Level, Process, Version};
 pub use limit::{PayloadLimit, TooLarge};
 pub use lines::socket_lines;
 pub use listing::{Certificates, Entry, Leaf, ListKind, Loaded, Name, Sni, Status};

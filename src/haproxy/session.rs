@@ -33,6 +33,8 @@ const BEFORE_INFO: (Capabilities, PayloadLimit) = (
         pipelining: false,
         crt_is_a_suffix: false,
         long_descriptions: false,
+        client_files: false,
+        ca_file_parts: false,
         dump: false,
     },
     PayloadLimit { bufsize: 1024, long_payloads: false },

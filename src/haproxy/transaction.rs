@@ -61,7 +61,7 @@ impl Session {
         }
     }
 
-    fn failed(self, error: Error) -> Box<Failed> {
+    pub(super) fn failed(self, error: Error) -> Box<Failed> {
         let session = self.is_in_step().then_some(self);
         Box::new(Failed { error, session })
     }

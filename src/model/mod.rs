@@ -6,6 +6,7 @@
 //! Parsing is the only way to get one, so a value that exists is safe to put into a path or on `HAProxy`'s command line.
 
 mod address;
+mod client_file;
 mod directory;
 mod endpoint;
 mod facts;
@@ -18,6 +19,7 @@ mod ticket_file;
 mod token;
 
 pub use address::{Address, Authority};
+pub use client_file::ClientFile;
 pub use directory::DirectoryUrl;
 pub use endpoint::{ClientTls, Endpoint};
 pub use facts::Facts;

@@ -60,8 +60,9 @@ impl Reconciler<'_> {
         }
         let mut is_default = None;
         for old in entries.detach.iter().filter(|old| old.in_memory) {
-            let of = made.iter().find(|made| made.to.is_same(&old.from)).cloned();
-            match take(session, &view.node, &place.slot, &of.unwrap_or_else(|| unnoted(&old.from))).await {
+            let is_it = |made: &&Attached| made.slot == place.slot && made.to.is_same(&old.from);
+            let of = made.iter().find(is_it).cloned();
+            match take(session, &view.node, &place.slot, &of.unwrap_or_else(|| unnoted(&place.slot, &old.from))).await {
                 Err(Error::Node { source, .. }) if source.rejection() == Some(&Rejection::DefaultCertificate) => {
                     is_default = Some(&old.from);
                 }
@@ -70,7 +71,7 @@ impl Reconciler<'_> {
         }
         if let (Some(_), Some(Entry { to, in_memory: true, .. })) = (is_default, &entries.attach) {
             // With the old one in front of it, it would not be seen.
-            take(session, &view.node, &place.slot, &unnoted(to)).await?;
+            take(session, &view.node, &place.slot, &unnoted(&place.slot, to)).await?;
         }
         let mut to_add = entries.attach.as_ref().filter(|entry| entry.in_file);
         for old in entries.detach.iter().filter(|old| old.in_file) {
@@ -86,7 +87,11 @@ impl Reconciler<'_> {
             let (certificate, node) = (certificate.clone(), name.clone());
             return Err(Error::DefaultEntry { certificate, node, list });
         }
-        let is_kept = |made: &Attached| place.attachment.as_ref().is_some_and(|to| made.to.is_same(to));
+        // Those of another slot or list are still ours, should somebody ask for their end.
+        let is_kept = |made: &Attached| {
+            let to = place.attachment.as_ref();
+            to.is_none_or(|to| made.slot != place.slot || made.to.list != to.list || made.to.is_same(to))
+        };
         made.retain(is_kept);
         Ok(self.store.note_attached(lock, certificate, &made)?)
     }
@@ -104,8 +109,8 @@ impl Reconciler<'_> {
         lock: &NodeLock,
     ) -> Result<(), Error> {
         let node = &view.node;
-        if !to.directory && !made.iter().any(|made| made.to.is_same(to)) {
-            made.push(unnoted(to));
+        if !to.directory && !made.iter().any(|made| made.slot == *slot && made.to.is_same(to)) {
+            made.push(unnoted(slot, to));
             self.store.note_attached(lock, certificate, made)?;
         }
         if !in_memory {
@@ -131,7 +136,7 @@ impl Reconciler<'_> {
             let listing = session.entries(&list).await.map_err(failed)?;
             let newest = listing.iter().filter(|entry| entry.name.slot() == Some(slot)).max_by_key(|entry| entry.line);
             if let Some(entry) = newest.filter(|entry| !to.is_listed_as(&entry.options, &entry.filters)) {
-                let ours = made.iter_mut().filter(|made| made.to.is_same(to));
+                let ours = made.iter_mut().filter(|made| made.slot == *slot && made.to.is_same(to));
                 ours.for_each(|made| made.listed_as = Some(entry.options.clone()));
                 self.store.note_attached(lock, certificate, made)?;
             }

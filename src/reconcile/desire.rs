@@ -159,7 +159,7 @@ pub(super) fn file(certificate: &Certificate, node: &Node, slot: &Slot) -> Optio
 }
 
 /// Whether it is a name of a crt-store (configuration manual, section 11, `crt-store`).
-fn is_alias(slot: &Slot) -> bool {
+pub(super) fn is_alias(slot: &Slot) -> bool {
     slot.as_str().starts_with('@')
 }
 

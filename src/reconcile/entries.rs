@@ -64,8 +64,9 @@ impl<'a> Lists<'a> {
             }
             _ => (Vec::new(), Names::default()),
         };
-        let old: Vec<&Attached> = made.iter().filter(|made| made.to.list == to.list && !made.to.is_same(to)).collect();
-        let as_made = made.iter().find(|made| made.to.is_same(to));
+        let of_slot = || made.iter().filter(|made| made.slot == *slot);
+        let old: Vec<&Attached> = of_slot().filter(|made| made.to.list == to.list && !made.to.is_same(to)).collect();
+        let as_made = of_slot().find(|made| made.to.is_same(to));
         let is_wanted = |entry: &Entry| {
             to.is_listed_as(&entry.options, &entry.filters)
                 || as_made.is_some_and(|made| made.is_listed_as(&entry.options, &entry.filters))
@@ -119,6 +120,6 @@ pub(super) fn last<'e>(entries: &'e [Entry], slot: &Slot, made: &Attached) -> Op
 }
 
 /// An entry of which nothing is noted.
-pub(super) fn unnoted(to: &Attachment) -> Attached {
-    Attached { to: to.clone(), listed_as: None }
+pub(super) fn unnoted(slot: &Slot, to: &Attachment) -> Attached {
+    Attached { slot: slot.clone(), to: to.clone(), listed_as: None }
 }

@@ -7,7 +7,7 @@ use super::desire::Unplaced;
 use super::{NodeState, Scope};
 use crate::config::{Config, Node};
 use crate::haproxy::{self, TooLarge};
-use crate::model::{CertName, Invalid, NodeName, Slot};
+use crate::model::{CertName, ClientFile, Invalid, NodeName, Slot};
 use crate::schedule::Retry;
 use crate::store;
 
@@ -38,6 +38,18 @@ pub enum Error {
         node: NodeName,
         /// The slot that it is about.
         slot: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Another program has a transaction open on a file by which clients are judged.
+    #[error("node {node}: another program has a {kind} transaction open on {file}, for more than {} s", .waited.as_secs())]
+    ForeignClientFile {
+        /// Which node.
+        node: NodeName,
+        /// The kind of file.
+        kind: ClientFile,
+        /// The file that it is about.
+        file: String,
         /// How long was waited.
         waited: Duration,
     },
@@ -212,6 +224,7 @@ impl Error {
             Self::Node { source, .. } => source.retry(),
             Self::Busy { .. }
             | Self::ForeignTransaction { .. }
+            | Self::ForeignClientFile { .. }
             | Self::NodeRequired { .. }
             | Self::Restarted { .. }
             | Self::Unserved { .. } => Retry::Backoff,
@@ -239,6 +252,9 @@ impl Error {
             )),
             Self::NodeRequired { node, .. } => Some(format!(
                 "bring node {node} back, or set `require = \"reachable\"`, with which it gets the certificate when it is back"
+            )),
+            Self::ForeignClientFile { kind, file, .. } => Some(format!(
+                "find the program that opened it; if it is gone, end it by `abort ssl {kind} {file}` on HAProxy's socket"
             )),
             Self::Unplaced { why, .. } => Some(why.hint()),
             Self::TooLarge { limit, .. } => Some(limit.hint()),

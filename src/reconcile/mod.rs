@@ -9,6 +9,7 @@
 
 mod apply;
 mod attach;
+mod client_files;
 mod desire;
 mod dump;
 mod entries;
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+pub use client_files::{ClientFiles, FileReport, FileStamp, FileState};
 pub use dump::{DumpOptions, DumpOutcome, Dumped};
 pub use error::{Error, Failure};
 pub use observe::View;

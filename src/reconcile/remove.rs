@@ -115,27 +115,31 @@ impl Reconciler<'_> {
         inventory: &Inventory,
     ) -> Result<Option<Work>, Error> {
         let name = &certificate.name;
-        let slot = match desire::slot(certificate, None, node, inventory) {
+        let made = self.made(node, name);
+        // What stands in no configuration any more is known by what was noted.
+        let noted = made.iter().rev().map(|made| &made.slot).find(|slot| inventory.loaded.contains_key(slot));
+        let slot = match noted.cloned().map_or_else(|| desire::slot(certificate, None, node, inventory), Ok) {
             Ok(slot) => slot,
             // Then it is not there.
             Err(Unplaced::NoDirectory | Unplaced::NoAlias { .. }) => return Ok(None),
             Err(why) => return Err(Error::Unplaced { certificate: name.clone(), node: node.name.clone(), why }),
         };
         let held = |by: String| Error::Held { certificate: name.clone(), node: node.name.clone(), by };
-        let made = self.made(node, name);
         let mut entries = Vec::new();
         for (list, listed) in &inventory.lists {
             let leaving = entries_of(list.as_str(), listed.kind, &slot, &made, inventory).map_err(held)?;
             entries.extend(leaving);
         }
-        let is_loaded = inventory.loaded.contains_key(&slot);
+        let is_alias = desire::is_alias(&slot);
+        // HAProxy's own configuration makes an alias, and names its file.
+        let is_loaded = inventory.loaded.contains_key(&slot) && !is_alias;
         if inventory.is_used(&slot) && !entries.iter().any(|entry| entry.in_memory) {
             return Err(held("a `crt` or `server` line of HAProxy's own configuration".to_owned()));
         }
         for entry in entries.iter().filter(|entry| entry.in_file) {
             crt_list::check(entry.made.to.list.as_ref())?;
         }
-        let (file, kept) = self.published_file(certificate, node, &slot)?;
+        let (file, kept) = if is_alias { (None, None) } else { self.published_file(certificate, node, &slot)? };
         Ok(Some(Work { certificate: name.clone(), session, node: node.clone(), slot, is_loaded, entries, file, kept }))
     }
 
@@ -169,7 +173,7 @@ fn entries_of(
     made: &[Attached],
     inventory: &Inventory,
 ) -> Result<Vec<Leaving>, String> {
-    let mut made: Vec<&Attached> = made.iter().filter(|made| made.to.list == list).collect();
+    let mut made: Vec<&Attached> = made.iter().filter(|made| made.slot == *slot && made.to.list == list).collect();
     let mut leaving = Vec::new();
     let (lines, names) = match ListFile::read(list, inventory) {
         ListFile::Read { entries, names } => (entries, names),
@@ -180,7 +184,7 @@ fn entries_of(
         if kind == crate::haproxy::ListKind::Directory {
             // What HAProxy found there is our file.
             let to = Attachment { list: list.to_owned(), directory: true, options: None, filters: Vec::new() };
-            let (made, names) = (unnoted(&to), names.clone());
+            let (made, names) = (unnoted(slot, &to), names.clone());
             leaving.push(Leaving { made, line: entry.line, in_memory: true, in_file: false, names });
             continue;
         }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Failure;
+use super::{ClientFiles, Failure, FileReport, FileState};
 use crate::model::{CertName, Identifier, KeyType, NodeName, Serial, Sha256};
 use crate::store::Source;
 
@@ -174,6 +174,8 @@ pub struct NodeReport {
     pub started_at: Option<Timestamp>,
     /// Old workers that still serve. They are seen through a master socket, which this version does not use.
     pub old_workers: Vec<u32>,
+    /// The files by which it judges the certificates of clients.
+    pub files: Vec<FileReport>,
     /// What it has loaded that hotcert does not manage.
     pub foreign: Vec<Foreign>,
     /// What is wrong, in words.
@@ -243,6 +245,17 @@ impl Report {
         merged
     }
 
+    /// Adds how the files stand by which the nodes judge clients.
+    pub fn add_client_files(&mut self, found: &ClientFiles) {
+        for node in &mut self.nodes {
+            if let Some(files) = found.nodes.get(&node.name) {
+                node.files.clone_from(files);
+            }
+        }
+        self.problems.extend(found.all_problems());
+        self.failures.extend(found.failures.iter().cloned());
+    }
+
     /// Takes over what was proved by a handshake before, where the same process still holds the same certificate.
     pub fn carry_over(&mut self, before: &Self) {
         let same_process: BTreeSet<_> = self
@@ -288,6 +301,7 @@ impl Report {
     pub fn needs_a_look(&self) -> bool {
         !self.problems.is_empty()
             || self.nodes.iter().any(|node| node.detail.is_some())
+            || self.nodes.iter().flat_map(|node| &node.files).any(|file| file.state != FileState::InSync)
             || self.certificates.iter().any(|certificate| {
                 // What is not meant for any node is as good as it can be once it is stored.
                 let is_where_it_should = match certificate.state {

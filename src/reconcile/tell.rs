@@ -56,6 +56,7 @@ impl Reconciler<'_> {
                     pid: view.map(|view| view.info.pid),
                     started_at: view.map(|view| view.info.started_at),
                     old_workers: Vec::new(),
+                    files: Vec::new(),
                     foreign: view.map(|view| view.foreign.clone()).unwrap_or_default(),
                     detail,
                 }

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aws_lc_rs::rand;
 use futures_util::future::join_all;
 
 use super::load::ownership;
@@ -143,7 +144,7 @@ impl TicketKeeper<'_> {
             let Some(rotated) = rotation_due(tickets.rotated, clock.now(), settings.rotate, KEYS) else {
                 return Ok(problems);
             };
-            tickets = Tickets { ring: tickets.ring.rotated(), rotated };
+            tickets = Tickets { ring: tickets.ring.rotated(random), rotated };
             store.put_tickets(&lock, &tickets)?;
             tracing::info!("session ticket keys rotated");
         }
@@ -151,7 +152,7 @@ impl TicketKeeper<'_> {
 
     /// The keys that there are already, so that to switch this on ends no session; else new ones.
     fn first(&self, settings: &TicketKeys, lock: &TicketLock) -> Result<Tickets, TicketError> {
-        let ring = adopted(settings)?.unwrap_or_else(TicketRing::generate);
+        let ring = adopted(settings)?.unwrap_or_else(|| TicketRing::generate(random));
         let tickets = Tickets { ring, rotated: self.reconciler.clock.now() };
         self.reconciler.store.put_tickets(lock, &tickets)?;
         Ok(tickets)
@@ -212,6 +213,10 @@ fn adopted(settings: &TicketKeys) -> Result<Option<TicketRing>, TicketError> {
     let Some(bytes) = store::read_file(settings.file.path())? else { return Ok(None) };
     let text = std::str::from_utf8(&bytes).map_err(|_| TicketError::Binary { file: file() })?;
     TicketRing::parse(text).map(Some).map_err(|why| TicketError::File { file: file(), why })
+}
+
+fn random(bytes: &mut [u8]) {
+    rand::fill(bytes).expect("the system always has random bytes");
 }
 
 /// Whether the node's own loop tells it.

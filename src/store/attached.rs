@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::renewal::lenient;
 use super::{Error, NodeLock, Store, remove, staging};
-use crate::model::CertName;
+use crate::model::{CertName, Slot};
 use crate::plan::Attachment;
 
 /// An entry that hotcert has made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
+    /// The slot that it makes serve.
+    pub slot: Slot,
     /// The entry, as it was wanted.
     pub to: Attachment,
     /// How `HAProxy` lists its options, where that is not as they were written.

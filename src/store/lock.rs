@@ -34,6 +34,14 @@ pub struct NodeLock {
     _file: File,
 }
 
+/// The right to change the files by which a node judges clients; given back on drop. They have transactions of their own, so that a
+/// revocation need not wait for thousands of certificates.
+#[derive(Debug)]
+pub struct ClientFilesLock {
+    pub(super) node: String,
+    _file: File,
+}
+
 /// The right to register an account or to change it; given back on drop.
 #[derive(Debug)]
 pub struct AccountLock {
@@ -89,6 +97,12 @@ impl Store {
     pub fn try_lock_node(&self, node: &str) -> Result<Option<NodeLock>, Error> {
         let file = self.try_lock(&format!("node-{}", staging::node_id(node)))?;
         Ok(file.map(|file| NodeLock { node: node.to_owned(), _file: file }))
+    }
+
+    /// Locks the files by which a node judges clients; `None` when another holds it. `node` as for [`Store::try_lock_node`].
+    pub fn try_lock_client_files(&self, node: &str) -> Result<Option<ClientFilesLock>, Error> {
+        let file = self.try_lock(&format!("clients-{}", staging::node_id(node)))?;
+        Ok(file.map(|file| ClientFilesLock { node: node.to_owned(), _file: file }))
     }
 
     /// Locks the account at an authority, which is named by the URL of its directory; `None` when another holds it.

@@ -14,6 +14,7 @@
 //!   authorities/<authority>.json                       budget.rs
 //!   nodes/<node>.json                                  staging.rs
 //!   attached/<node>/<name>.json                        attached.rs
+//!   clients/<node>.json                                client_files.rs
 //!   tokens/<token>.json                                tokens.rs
 //!   ticket-keys                                        tickets.rs
 //!   locks/*.lock                                       lock.rs
@@ -35,6 +36,7 @@ mod atomic;
 mod attached;
 mod budget;
 mod certs;
+mod client_files;
 pub mod crt_list;
 mod error;
 mod forget;
@@ -56,9 +58,10 @@ pub use accounts::{AccountRecord, KeyPem, StoredAccount};
 pub use attached::Attached;
 pub use budget::Standing;
 pub use certs::{Generation, Meta, Source};
+pub use client_files::{ClientNote, StagingFile};
 pub use error::Error;
 pub use journal::{Entry, Journal};
-pub use lock::{AccountLock, AnswersLock, CertLock, ControlLock, ListenLock, NodeLock, TicketLock};
+pub use lock::{AccountLock, AnswersLock, CertLock, ClientFilesLock, ControlLock, ListenLock, NodeLock, TicketLock};
 pub use mark::Mark;
 pub use read::bytes as read_file;
 pub use renewal::{Hold, Renewal, Trouble};

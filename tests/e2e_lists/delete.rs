@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::edge::{Edge, snapshot};
 use crate::support::sidecar::{flags, quoted};
-use crate::support::{Haproxy, HaproxyVersion, Pki, Sidecar, each_haproxy, sidecar};
+use crate::support::{Haproxy, HaproxyVersion, KeyType, Pki, Sidecar, each_haproxy, sidecar};
 use crate::{list, run, shop};
 
 each_haproxy! {
@@ -97,6 +97,25 @@ fn a_certificate_of_the_file_is_not_deleted_and_a_node_that_is_down_stops_it() {
     assert_eq!(list(&edge), "# ours\n");
     assert_eq!(edge.serial("shop.test"), None);
     run(&edge, "", &["delete", "shop", "--detach"]).expect_code(64);
+}
+
+#[test]
+fn both_kinds_of_a_certificate_are_deleted_by_its_name() {
+    let edge = Edge::new(Haproxy::new(HaproxyVersion::V2_8).crt_list("# ours\n"));
+    let config = shop("key = [\"ecdsa-p256\", \"rsa-2048\"]");
+    for (kind, key) in [("ecdsa", KeyType::EcdsaP256), ("rsa", KeyType::Rsa2048)] {
+        let leaf = edge.pki.leaf("shop.test").names(&["shop.test", "www.shop.test"]).key(key).issue();
+        let file = edge.file(&leaf);
+        run(&edge, &config, &["push", &file, "--name", &format!("shop.{kind}")]).expect_code(0);
+    }
+    assert!(list(&edge).contains("shop.pem.ecdsa") && list(&edge).contains("shop.pem.rsa"), "{}", list(&edge));
+    run(&edge, &config, &["delete", "shop"]).expect_code(64);
+    let deleted = run(&edge, "", &["delete", "shop", "--detach", "--json"]).expect_code(0).json();
+    let steps = |at: usize| deleted["nodes"][at]["steps"].as_array().map_or(0, Vec::len);
+    assert_eq!((steps(0), steps(1)), (3, 3), "{deleted:#}");
+    assert_eq!(list(&edge), "# ours\n");
+    assert_eq!(edge.serial("shop.test"), None);
+    run(&edge, "", &["delete", "shop"]).expect_code(64);
 }
 
 /// No version tells before whether it is the default of a bind.

@@ -132,11 +132,15 @@ fn a_certificate_is_placed_at_an_alias() {
         }
         assert_eq!(edge.serial("split.test").as_deref(), Some(split.serial()));
 
-        // What stays is theirs, what goes is ours.
+        // What stays is theirs, what goes is ours: the line, but not the alias and its file, which HAProxy's configuration names.
         let none = config(&edge, "");
-        let refused = configured(&edge.hotcert, &none, &["delete", "site1", "--detach"]);
-        // Without its `slot` it is not found there at all.
-        assert_eq!(refused.code, Some(0), "{refused:?}");
+        configured(&edge.hotcert, &none, &["delete", "spare", "--detach"]).expect_code(0);
+        assert_eq!(fs::read_to_string(edge.haproxy.crt_list()).unwrap(), list);
+        assert_eq!(edge.serial("spare.test"), None);
+        assert!(edge.haproxy.cli("show ssl cert").contains("@web/spare"));
+        edge.haproxy.check().unwrap();
+        // The line of the other one was there before.
+        configured(&edge.hotcert, &none, &["delete", "site1", "--detach"]).expect_code(0);
         assert_eq!(edge.serial("site1.test").as_deref(), Some(pushed[0].serial()));
     }
 }

@@ -104,8 +104,13 @@ pub struct Connection {
 impl Connection {
     /// Connects and shakes hands.
     pub fn open(addr: SocketAddr, sni: &str, options: Options) -> io::Result<Self> {
+        Self::open_with(addr, sni, config(options)?)
+    }
+
+    /// The same with a configuration of rustls.
+    pub(super) fn open_with(addr: SocketAddr, sni: &str, config: ClientConfig) -> io::Result<Self> {
         let name = ServerName::try_from(sni.to_owned()).map_err(io::Error::other)?;
-        let session = ClientConnection::new(Arc::new(config(options)?), name).map_err(io::Error::other)?;
+        let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, connect(addr)?);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -155,7 +160,7 @@ pub fn https_post(addr: SocketAddr, sni: &str, path: &str, body: &str) -> io::Re
     Connection::open(addr, sni, Options::default())?.post(path, body)
 }
 
-fn config(options: Options) -> io::Result<ClientConfig> {
+pub(super) fn config(options: Options) -> io::Result<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = match options.version {

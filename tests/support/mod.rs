@@ -39,6 +39,7 @@ pub mod site;
 pub mod steps;
 pub mod tool;
 pub mod town;
+pub mod visitor;
 pub mod webroot;
 
 pub use certbot::Certbot;
@@ -54,6 +55,7 @@ pub use sidecar::Sidecar;
 pub use site::Site;
 pub use steps::{Point, Stepping, Steps};
 pub use town::{Answering, Town};
+pub use visitor::{Club, Visitor};
 pub use webroot::Webroot;
 
 use std::fmt::Write as _;

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::super::Node;
 use super::super::read::{Reader, Section, boolean, one_or_more, parsed, path, text};
 use super::{not_yet, slot_text, tls};
-use crate::model::{Address, NodeName};
+use crate::model::{Address, NodeName, Slot};
 
 /// Bits that a published file may have: it holds a private key, so at most its group may read it.
 const WIDEST_MODE: u32 = 0o640;
@@ -50,13 +50,50 @@ pub(super) fn nodes(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<
             owner: section.get(reader, "owner", text),
             group: section.get(reader, "group", text),
             mode: section.get(reader, "mode", mode),
+            ca_files: section.get(reader, "ca_file", client_files).unwrap_or_default(),
+            crl_files: section.get(reader, "crl_file", client_files).unwrap_or_default(),
         };
+        check_client_files(&node, &section, reader);
         section.finish(reader);
         if let (Some(name), Some(_)) = (name, socket) {
             nodes.insert(name, node);
         }
     }
     nodes
+}
+
+fn client_files(value: &DeValue<'_>) -> Result<Vec<Slot>, String> {
+    let files: Vec<Slot> = one_or_more(value, |value| {
+        let text = slot_text(value)?;
+        if !text.starts_with('/') {
+            return Err(format!("{text:?} must be an absolute path: the one that HAProxy's configuration has"));
+        }
+        if text.contains(':') {
+            return Err(format!("{text:?} has a colon, after which HAProxy's command line expects an index"));
+        }
+        parsed(value)
+    })?;
+    match files.iter().enumerate().find(|(index, file)| files[..*index].contains(file)) {
+        Some((_, twice)) => Err(format!("{twice} stands there twice")),
+        None => Ok(files),
+    }
+}
+
+/// A revocation list is measured against the authorities of its node.
+fn check_client_files(node: &Node, section: &Section<'_>, reader: &mut Reader<'_>) {
+    if section.was_wrong(reader, "ca_file") || section.was_wrong(reader, "crl_file") {
+        return;
+    }
+    if let Some(both) = node.crl_files.iter().find(|file| node.ca_files.contains(file)) {
+        section.problem(reader, "crl_file", format!("{both} is named as ca_file too; HAProxy knows it as one of them"));
+    }
+    if node.ca_files.is_empty() && !node.crl_files.is_empty() {
+        section.problem(
+            reader,
+            "crl_file",
+            "needs a ca_file: a CRL is only loaded when one of the CAs in it has signed it",
+        );
+    }
 }
 
 fn mode(value: &DeValue<'_>) -> Result<u32, String> {
