@@ -41,13 +41,18 @@ pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Re
 /// Ends a command that changed something: shows the report, and what failed, on the way (`failures`) and in the report, and chooses
 /// the failure that counts for the exit code. For programs there is then that failure instead of the report.
 pub(super) fn conclude(document: &impl Serialize, report: &Report, failures: Vec<Failure>) -> Outcome {
+    let noticed = report
+        .warnings
+        .iter()
+        .map(|warning| Note::new(if warning.is_notice() { "notice" } else { "warning" }, warning.to_string()));
     // The same node may fail for each certificate; it is explained once.
     let mut seen = BTreeSet::new();
     let reported = report.failures.iter().map(|failure| Failure::from(&*failure.error));
     let mut failures: Vec<Failure> =
         failures.into_iter().chain(reported).filter(|failure| seen.insert(failure.message.clone())).collect();
     if failures.is_empty() {
-        let notes = details(report).iter().map(|detail| Note::new("warning", detail.trim_end())).collect();
+        let details = details(report);
+        let notes = noticed.chain(details.iter().map(|detail| Note::new("warning", detail.trim_end()))).collect();
         // A watched file that gives no certificate is nothing that this command was to do, and still somebody has to look at it.
         let exit = if report.problems.iter().any(|problem| problem.file.is_some()) { Exit::Found } else { Exit::Done };
         return Outcome::new(document, table(report)).after(notes).exit(exit);
@@ -55,7 +60,7 @@ pub(super) fn conclude(document: &impl Serialize, report: &Report, failures: Vec
     // The first that no waiting cures counts, or else the first.
     let counting = failures.iter().position(|failure| failure.exit != Exit::Later).unwrap_or(0);
     let counting = failures.remove(counting);
-    Outcome::failed(failures, counting, table(report))
+    Outcome::failed(failures, counting, table(report)).after(noticed.collect())
 }
 
 /// A line for each certificate on each node, and one for each node.

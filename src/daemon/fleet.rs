@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::Parts;
-use super::node::{Look, pause, tell};
+use super::node::{Look, pause, tell, warn};
 use super::tasks::Life;
 use crate::model::{CertName, NodeName};
 use crate::reconcile::Problem;
@@ -56,7 +56,10 @@ async fn round(
     if !waiting.is_empty() {
         match reconciler.round(Some(&waiting)).await {
             // What is wrong with a node, its own loop tells.
-            Ok(report) => found.extend(report.problems.into_iter().filter(|problem| problem.certificate.is_some())),
+            Ok(report) => {
+                warn(&report.warnings);
+                found.extend(report.problems.into_iter().filter(|problem| problem.certificate.is_some()));
+            }
             Err(error) => found.push(Problem::of(None, None, &error)),
         }
     }

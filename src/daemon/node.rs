@@ -16,7 +16,7 @@ use super::tasks::Life;
 use crate::config::Config;
 use crate::haproxy::Process;
 use crate::model::{CertName, NodeName};
-use crate::reconcile::{CertificateReport, Problem, Report, Verified};
+use crate::reconcile::{CertificateReport, Problem, Report, Verified, Warning};
 use crate::schedule::Retry;
 use crate::store::Stamp;
 
@@ -127,6 +127,7 @@ impl NodeLoop {
             report.carry_over(before);
         }
         tell(Some(&self.name), before.as_ref().map_or(&[], |report| &report.problems), &report.problems);
+        warn(&report.warnings);
         let report = match before {
             Some(before) if before.repeats(&report) => before,
             _ => {
@@ -163,6 +164,16 @@ impl NodeLoop {
 /// How long to wait after so many rounds have failed.
 pub(super) fn pause(failures: u32) -> Duration {
     LAST_RETRY.min(FIRST_RETRY * 2_u32.saturating_pow(failures.saturating_sub(1)))
+}
+
+/// Says what clients notice of what a round has changed.
+pub(super) fn warn(warnings: &[Warning]) {
+    for Warning { node, message, .. } in warnings.iter().filter(|warning| !warning.is_notice()) {
+        tracing::warn!(%node, "{message}");
+    }
+    for Warning { node, message, .. } in warnings.iter().filter(|warning| warning.is_notice()) {
+        tracing::info!(%node, "{message}");
+    }
 }
 
 /// Says what went wrong when it begins, and when it is over, not in every round.

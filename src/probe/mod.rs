@@ -4,12 +4,16 @@
 
 mod handshake;
 mod http01;
+mod listeners;
+mod offer;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-pub use handshake::{Served, handshake};
+pub use handshake::{Served, Session, begin, handshake};
 pub use http01::{Answer, Target, http01};
+pub use listeners::{Listener, listeners};
+pub use offer::{Offer, Version};
 
 use rustix::io::Errno;
 
@@ -47,6 +51,15 @@ pub enum Error {
         place: String,
         /// How long was waited.
         after: Duration,
+    },
+    /// The server wants no handshake with this client: it speaks another version of TLS, has no certificate of a kind that the client
+    /// can use, or knows no such host.
+    #[error("{address} refuses the handshake: {alert}")]
+    Refused {
+        /// The address.
+        address: SocketAddr,
+        /// The alert by its name in the registry of TLS, such as `ProtocolVersion`.
+        alert: String,
     },
     /// Something else is spoken there, or the server ended the conversation.
     #[error("{address} does not speak {protocol}")]

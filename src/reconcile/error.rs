@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::desire::Unplaced;
+use super::twins::Twins;
 use super::{NodeState, Scope};
 use crate::config::{Config, Node};
 use crate::haproxy::{self, TooLarge};
 use crate::model::{CertName, ClientFile, Invalid, NodeName, Slot};
+use crate::probe::Offer;
 use crate::schedule::Retry;
 use crate::store;
 
@@ -157,7 +159,7 @@ pub enum Error {
         state: NodeState,
     },
     /// Clients are shown something else than what was loaded.
-    #[error("node {node}: a client that asks {address} for {name} is shown {found}, not {expected}")]
+    #[error("node {node}: a client that asks {address} for {name}{offer} is shown {found}, not {expected}")]
     NotServed {
         /// Which node.
         node: NodeName,
@@ -165,10 +167,28 @@ pub enum Error {
         address: String,
         /// For which name.
         name: String,
+        /// What the client offered, where others are shown something else.
+        offer: Offer,
         /// What came.
         found: String,
         /// What should have come.
         expected: String,
+    },
+    /// Handshakes disagree.
+    #[error("node {node}: of {handshakes} handshakes with {address} for {name} {found}: {twins}")]
+    Twins {
+        /// Which node.
+        node: NodeName,
+        /// Where was asked.
+        address: String,
+        /// For which name.
+        name: String,
+        /// How many handshakes were answered.
+        handshakes: usize,
+        /// How many of them showed what.
+        found: String,
+        /// Who accepts connections there.
+        twins: Twins,
     },
     /// Something on disk.
     #[error(transparent)]
@@ -237,7 +257,8 @@ impl Error {
             | Self::CannotDump { .. }
             | Self::StrangeDump { .. }
             | Self::TooLarge { .. }
-            | Self::NotServed { .. } => Retry::Never,
+            | Self::NotServed { .. }
+            | Self::Twins { .. } => Retry::Never,
         }
     }
 
@@ -288,6 +309,7 @@ impl Error {
                 "look for another bind line or another HAProxy on that address, for a filter of the crt-list entry, or for another certificate with that name"
                     .to_owned(),
             ),
+            Self::Twins { address, twins, .. } => Some(twins.hint(address)),
             Self::Store(source) => source.hint(),
         }
     }

@@ -10,6 +10,7 @@
 mod apply;
 mod attach;
 mod client_files;
+mod compare;
 mod desire;
 mod dump;
 mod entries;
@@ -24,6 +25,7 @@ mod report;
 mod tell;
 mod tickets;
 mod tokens;
+mod twins;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use client_files::{ClientFiles, FileReport, FileStamp, FileState};
+pub use compare::{Noticed, Warning};
 pub use dump::{DumpOptions, DumpOutcome, Dumped};
 pub use error::{Error, Failure};
 pub use observe::View;
@@ -38,7 +41,9 @@ pub use remove::Removal;
 pub use report::{CertState, CertificateReport, Foreign, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
 pub use tickets::{TicketError, TicketKeeper};
 pub use tokens::{Keeper, TokenError};
+pub use twins::Twins;
 
+use compare::Before;
 use desire::Place;
 use inventory::Inventory;
 
@@ -155,11 +160,15 @@ impl Reconciler<'_> {
         let mut failures = Vec::new();
         let mut settled = None;
         let mut changed = BTreeSet::new();
+        let mut before = None;
         for attempt in 1..=ATTEMPTS {
             let stored = self.read_store();
             let (seen, sessions) = self.look_without_foreign_transactions(&stored, &away).await?;
             away.extend(seen.hanging());
             let idle = seen.views.values().all(|view| view.plan.steps.is_empty());
+            if before.is_none() {
+                before = Some(Before::look(&seen).await);
+            }
             if !idle || attempt == 1 {
                 changed.extend(apply::sequence(&seen.views));
                 failures = self.apply(&stored, &seen, sessions, &locks).await;
@@ -190,8 +199,10 @@ impl Reconciler<'_> {
         drop(locks);
         let proof = proof.map(|proof| proof.union(&changed).cloned().collect());
         let handshakes = self.prove(proof.as_ref(), &stored, &seen).await;
+        let warnings = before.unwrap_or_default().compare(&stored, &seen, &handshakes).await;
         let waiting: BTreeSet<_> = stored.waiting.keys().cloned().collect();
         let mut report = self.tell(scope, stored, seen, handshakes);
+        report.warnings = warnings;
         let (concerned, others): (Vec<_>, Vec<_>) =
             failures.into_iter().partition(|failure| failure.concerns(scope, self.config));
         for failure in others {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ClientFiles, Failure, FileReport, FileState};
+use super::{ClientFiles, Failure, FileReport, FileState, Warning};
 use crate::model::{CertName, Identifier, KeyType, NodeName, Serial, Sha256};
 use crate::store::Source;
 
@@ -21,6 +21,8 @@ pub struct Report {
     pub nodes: Vec<NodeReport>,
     /// What is wrong, in words.
     pub problems: Vec<Problem>,
+    /// What clients notice of the changes of this round beside what was meant.
+    pub warnings: Vec<Warning>,
     /// What failed on the way; a report that comes from another process has none.
     #[serde(skip)]
     pub failures: Vec<Failure>,
@@ -220,8 +222,13 @@ impl Report {
     /// Puts the reports of several nodes together. A certificate is as good as on the node where it stands worst.
     #[must_use]
     pub fn merged<'a>(reports: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut merged =
-            Self { certificates: Vec::new(), nodes: Vec::new(), problems: Vec::new(), failures: Vec::new() };
+        let mut merged = Self {
+            certificates: Vec::new(),
+            nodes: Vec::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            failures: Vec::new(),
+        };
         let mut certificates: BTreeMap<&CertName, CertificateReport> = BTreeMap::new();
         for report in reports {
             for certificate in &report.certificates {
@@ -240,6 +247,7 @@ impl Report {
             }
             merged.nodes.extend(report.nodes.iter().cloned());
             merged.problems.extend(report.problems.iter().cloned());
+            merged.warnings.extend(report.warnings.iter().cloned());
         }
         merged.certificates = certificates.into_values().collect();
         merged

@@ -65,7 +65,7 @@ impl Reconciler<'_> {
         let mut failures = failures(stored, seen, handshakes);
         failures.retain(|failure| failure.concerns(scope, self.config));
         let problems = failures.iter().map(Problem::from).collect();
-        Report { certificates, nodes, problems, failures }
+        Report { certificates, nodes, problems, warnings: Vec::new(), failures }
     }
 
     /// What a report of a moment ago says, with what is stored now; asks no node. There are certificates in it that it did not know
@@ -93,7 +93,8 @@ impl Reconciler<'_> {
         let is_about = |problem: &Problem| problem.certificate.as_ref().is_none_or(is_wanted);
         let found = failures.iter().map(Problem::from).filter(|problem| !before.problems.contains(problem));
         let problems = before.problems.iter().cloned().chain(found).filter(is_about).collect();
-        Report { certificates: certificates.collect(), nodes: before.nodes.clone(), problems, failures: Vec::new() }
+        let (certificates, nodes) = (certificates.collect(), before.nodes.clone());
+        Report { certificates, nodes, problems, warnings: Vec::new(), failures: Vec::new() }
     }
 
     fn served_by(&self, certificate: &Certificate, seen: &Seen, handshakes: &Handshakes) -> Vec<ServedBy> {
