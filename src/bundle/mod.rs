@@ -11,6 +11,7 @@ mod client_pem;
 mod facts;
 mod gate;
 mod key;
+mod ocsp;
 pub mod pem;
 mod refusal;
 mod ticket;
@@ -19,6 +20,7 @@ pub use chain::Trust;
 pub use client_pem::{CaCertificate, ClientPem, Crl, DistinguishedName, Served, Unfit};
 pub use gate::{Admitted, Gate, Rival};
 pub use key::{KeyError, PrivateKey};
+pub use ocsp::{OcspFlaw, OcspIssuer, OcspResponse};
 pub use refusal::{Check, Notice, Refusal};
 pub use ticket::{BadTicketFile, TicketKey, TicketRing};
 

@@ -327,3 +327,16 @@ proptest! {
         prop_assert!(!pem.contains("\n\n") && !pem.contains('\r') && pem.ends_with("-----\n"));
     }
 }
+
+#[test]
+fn only_the_certificate_of_the_issuer_is_taken_for_it() {
+    let pki = pki_with(params("a.test", &["a.test"], false));
+    let leaf = Facts::read_pem(pki.leaf.pem.as_bytes()).unwrap();
+    let issuer = OcspIssuer::read(pki.inter.pem.as_bytes(), &leaf).unwrap();
+    assert_eq!(issuer.pem(), pki.inter.pem.replace("\r\n", "\n"));
+    let refused = |pem: &str| OcspIssuer::read(pem.as_bytes(), &leaf).unwrap_err();
+    assert!(matches!(refused(&pki.root.pem), OcspFlaw::NotTheIssuer { .. }));
+    for bad in ["", "garbage", &pki.leaf.key_pem()] {
+        assert_eq!(refused(bad), OcspFlaw::NoCertificate);
+    }
+}

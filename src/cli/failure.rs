@@ -188,7 +188,8 @@ impl From<&reconcile::Error> for Failure {
             E::DefaultCertificate { .. } | E::Held { .. } => "in-use",
             E::CannotDump { .. } | E::StrangeDump { .. } => "dump",
             E::TooLarge { .. } => "too-large",
-            E::NotServed { .. } | E::Twins { .. } | E::Unserved { .. } => "not-served",
+            E::NotServed { .. } | E::Twins { .. } | E::Unserved { .. } | E::NotStapled { .. } => "not-served",
+            E::Timestamps { .. } => "timestamps",
             E::Store(_) => "store",
         };
         let exit = if matches!(error, E::Store(_)) { Exit::Failed } else { whether_later(error.retry()) };

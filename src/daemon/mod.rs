@@ -18,6 +18,7 @@
 //! service manager's watchdog is fed only while every task makes progress. A second signal to stop forces it: a transaction that
 //! is open then is noted on disk, and is ended by whoever comes next.
 
+mod beside;
 mod client_files;
 mod files;
 mod fleet;

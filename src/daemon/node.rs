@@ -1,9 +1,10 @@
 //! The loop of one node: looks whenever something may have changed, and makes it right.
 //!
-//! Something may have changed when anything was stored, when another process of `HAProxy` answers, and after a while in any
-//! case. What failed is tried again soon at first, then more and more seldom.
+//! Something may have changed when anything was stored, when another process of `HAProxy` answers, when something lies beside a
+//! certificate's file that did not, and after a while in any case. What failed is tried again soon at first, then more and more seldom.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Parts;
+use super::beside::Beside;
 use super::tasks::Life;
 use crate::config::Config;
 use crate::haproxy::Process;
@@ -44,6 +46,8 @@ struct NodeLoop {
     parts: Parts,
     name: NodeName,
     report: watch::Sender<Option<Look>>,
+    /// What lies beside the files of the certificates.
+    beside: Beside,
     /// The last certificate that was proved in turn.
     proved: Option<CertName>,
     /// Rounds that failed, one after the other.
@@ -51,7 +55,7 @@ struct NodeLoop {
 }
 
 pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Option<Look>>, life: Life) {
-    let mut node = NodeLoop { parts, name, report, proved: None, failures: 0 };
+    let mut node = NodeLoop { parts, name, report, beside: Beside::default(), proved: None, failures: 0 };
     let mut period = interval(PROCESS_PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due = Instant::now();
@@ -64,7 +68,7 @@ pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Opti
             }
         };
         let Some(changed) = life.until_stopped(woken).await else { return };
-        if !changed && Instant::now() < due {
+        if !changed && Instant::now() < due && !node.beside.have_changed() {
             match life.until_stopped(node.has_another_process()).await {
                 None => return,
                 Some(false) => continue,
@@ -135,6 +139,7 @@ impl NodeLoop {
                 Arc::new(report)
             }
         };
+        self.beside.look_at(&directories(&config, &report));
         self.report.send_replace(Some(Look { report, stamp: loaded.stamp }));
         self.failures = if retry.is_some() { self.failures.saturating_add(1) } else { 0 };
         match retry {
@@ -174,6 +179,18 @@ pub(super) fn warn(warnings: &[Warning]) {
     for Warning { node, message, .. } in warnings.iter().filter(|warning| warning.is_notice()) {
         tracing::info!(%node, "{message}");
     }
+}
+
+/// The directories in which the files of the certificates lie.
+fn directories(config: &Config, report: &Report) -> BTreeSet<PathBuf> {
+    let configured: BTreeSet<_> = config.nodes.values().filter_map(|node| node.crt_dir.clone()).collect();
+    if !configured.is_empty() {
+        return configured;
+    }
+    let slots =
+        report.certificates.iter().flat_map(|certificate| &certificate.nodes).filter_map(|node| node.slot.as_ref());
+    let directories = slots.filter_map(|slot| Path::new(slot).parent()).filter(|directory| directory.is_absolute());
+    directories.map(Path::to_owned).collect()
 }
 
 /// Says what went wrong when it begins, and when it is over, not in every round.

@@ -1,20 +1,26 @@
 //! Every command that hotcert sends, and how it is written.
 //!
-//! Invariant: a [`Command`] is exactly one command on the wire. Its words are validated types, and its payload is either the
-//! PEM of a [`Bundle`] or a [`ClientPem`](crate::bundle::ClientPem), or one line of such words; so nothing can end it early or begin a second one.
+//! Invariant: a [`Command`] is exactly one command on the wire. Its words are validated types, and its payload is either made from
+//! a [`Bundle`], a [`ClientPem`](crate::bundle::ClientPem) or a [`Part`], or one line of such words; so nothing can end it early or
+//! begin a second one.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
 use super::client_file::ClientCommand;
 use super::info::Capabilities;
 use super::limit::{PayloadLimit, TooLarge, Verdict};
 use super::words::{Filter, Map, Options, Word};
-use crate::bundle::{Bundle, TicketKey};
+use crate::bundle::{Bundle, OcspIssuer, OcspResponse, TicketKey};
 use crate::model::{Slot, TicketFile};
 
 /// How long the connection may idle, in seconds: a session stages, waits for other nodes and commits on one connection, and
 /// the default of `stats timeout` is 10.
 const IDLE_TIMEOUT: u32 = 120;
+
+/// The ending by which the OCSP response of a slot is addressed.
+const RESPONSE: &str = ".ocsp";
 
 /// One command (management guide, section 9.3).
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +33,7 @@ pub(super) enum Command<'a> {
     ShowCertificates,
     ShowCertificate(&'a Slot),
     ShowTransaction(&'a Slot),
+    ShowStaple(&'a Slot),
     ShowLists,
     ShowEntries(&'a Slot),
     ShowMap(&'a Map),
@@ -35,6 +42,7 @@ pub(super) enum Command<'a> {
     SetTicketKey(&'a TicketFile, &'a TicketKey),
     New(&'a Slot),
     Set(&'a Slot, &'a Bundle),
+    SetPart(&'a Slot, Part<'a>),
     Commit(&'a Slot),
     Abort(&'a Slot),
     Delete(&'a Slot),
@@ -46,6 +54,26 @@ pub(super) enum Command<'a> {
     Client(ClientCommand<'a>),
 }
 
+/// What a transaction can hold beside a certificate (management guide, `set ssl cert`). There is none for a `.sctl` file: the
+/// runtime API cannot carry one.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// What is stapled to the certificate.
+    Response(&'a OcspResponse),
+    /// The certificate of the issuer, where the chain does not have it.
+    Issuer(&'a OcspIssuer),
+}
+
+impl Part<'_> {
+    /// What is added to the name of the slot.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Response(_) => RESPONSE,
+            Self::Issuer(_) => ".issuer",
+        }
+    }
+}
+
 impl Command<'_> {
     /// The first words, for messages.
     pub(super) fn name(&self) -> &'static str {
@@ -55,14 +83,16 @@ impl Command<'_> {
             Self::ShowInfo => "show info",
             Self::ShowLevel => "show cli level",
             Self::ShowPools => "show pools",
-            Self::ShowCertificates | Self::ShowCertificate(_) | Self::ShowTransaction(_) => "show ssl cert",
+            Self::ShowCertificates | Self::ShowCertificate(_) | Self::ShowTransaction(_) | Self::ShowStaple(_) => {
+                "show ssl cert"
+            }
             Self::ShowLists | Self::ShowEntries(_) => "show ssl crt-list",
             Self::ShowMap(_) => "show map",
             Self::ShowSni => "show ssl sni",
             Self::ShowTicketKeys(_) => "show tls-keys",
             Self::SetTicketKey(..) => "set ssl tls-key",
             Self::New(_) => "new ssl cert",
-            Self::Set(..) => "set ssl cert",
+            Self::Set(..) | Self::SetPart(..) => "set ssl cert",
             Self::Commit(_) => "commit ssl cert",
             Self::Abort(_) => "abort ssl cert",
             Self::Delete(_) => "del ssl cert",
@@ -88,12 +118,14 @@ impl Command<'_> {
             | Self::ShowSni => String::new(),
             Self::ShowCertificate(slot)
             | Self::ShowTransaction(slot)
+            | Self::ShowStaple(slot)
             | Self::New(slot)
             | Self::Set(slot, _)
             | Self::Commit(slot)
             | Self::Abort(slot)
             | Self::Delete(slot)
             | Self::Dump(slot) => slot.to_string(),
+            Self::SetPart(slot, part) => format!("{slot}{}", part.ending()),
             Self::ShowEntries(list) => list.to_string(),
             Self::ShowTicketKeys(file) | Self::SetTicketKey(file, _) => file.to_string(),
             Self::ShowMap(map) | Self::AddMap { map, .. } | Self::DelMap { map, .. } => map.to_string(),
@@ -141,6 +173,7 @@ impl Command<'_> {
             | Self::ShowSni => format!("{name}\n"),
             Self::IdleTimeout => format!("{name} {IDLE_TIMEOUT}\n"),
             Self::ShowTransaction(slot) => format!("{name} *{slot}\n"),
+            Self::ShowStaple(slot) => format!("{name} {slot}{RESPONSE}\n"),
             Self::ShowCertificate(slot)
             | Self::New(slot)
             | Self::Commit(slot)
@@ -152,6 +185,7 @@ impl Command<'_> {
                     if can.crt_is_a_suffix && slot.as_str().as_bytes().ends_with(b".crt") { ".crt" } else { "" };
                 format!("{name} {slot}{doubled} <<\n")
             }
+            Self::SetPart(slot, part) => format!("{name} {slot}{} <<\n", part.ending()),
             Self::ShowEntries(list) => format!("{name} -n {}\n", listed(list)),
             Self::ShowTicketKeys(file) => format!("{name} {file}\n"),
             Self::SetTicketKey(file, key) => {
@@ -175,6 +209,10 @@ impl Command<'_> {
         match self {
             Self::Set(_, bundle) => Some(bundle.combined_pem()),
             Self::Client(command) => command.payload().map(|pem| Zeroizing::new(pem.to_owned())),
+            Self::SetPart(_, Part::Response(response)) => {
+                Some(Zeroizing::new(BASE64_STANDARD.encode(response.der()) + "\n"))
+            }
+            Self::SetPart(_, Part::Issuer(issuer)) => Some(Zeroizing::new(issuer.pem())),
             Self::Attach { slot, options, filters, .. } if options.is_some() || !filters.is_empty() => {
                 let mut line = slot.to_string();
                 let words = options.iter().map(ToString::to_string).chain(filters.iter().map(ToString::to_string));

@@ -114,6 +114,8 @@ pub struct Capabilities {
     /// `set ssl cert` takes the ending `.crt` for a part of a certificate, so that it must be written twice (seen on 2.6.12,
     /// not on 2.8.25).
     pub crt_is_a_suffix: bool,
+    /// `show ssl cert NAME.ocsp` tells what is stapled to a certificate (2.5).
+    pub shows_staples: bool,
     /// A description longer than a buffer is cut. Before, `HAProxy` *aborts* over some of them (seen on 2.6.12, not on 2.8.25).
     pub long_descriptions: bool,
     /// A `ca-file` or `crl-file` may be committed. Without the fix for dangling instances (mainline 7482b6ebf), later commits of
@@ -135,6 +137,7 @@ impl Capabilities {
             sni_listing: version.branch >= (3, 2),
             pipelining: version.branch >= (2, 8),
             crt_is_a_suffix: version.branch < (2, 8),
+            shows_staples: version.branch >= (2, 5),
             long_descriptions: version.branch >= (2, 8),
             client_files: match version.branch {
                 (2, 8) => version.patch >= 18,

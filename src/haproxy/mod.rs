@@ -24,6 +24,7 @@ mod lines;
 mod listing;
 mod reply;
 mod session;
+mod staple;
 mod tickets;
 mod tls;
 mod transaction;
@@ -31,6 +32,7 @@ mod wire;
 mod words;
 
 pub use client_file::{HeldCrl, HeldFile, StagedFile};
+pub use command::Part;
 pub use connect::{Connect, Connecting, Stream, SystemConnect};
 pub use error::Error;
 pub use info::{CLIENT_FILES_SINCE, Capabilities, Info, Level, Process, Version};

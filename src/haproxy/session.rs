@@ -32,6 +32,7 @@ const BEFORE_INFO: (Capabilities, PayloadLimit) = (
         sni_listing: false,
         pipelining: false,
         crt_is_a_suffix: false,
+        shows_staples: false,
         long_descriptions: false,
         client_files: false,
         ca_file_parts: false,

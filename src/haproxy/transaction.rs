@@ -3,7 +3,7 @@
 //! `HAProxy` has one open transaction per process, without an owner, that outlives connections. So whoever stages ends it by
 //! [`Staged::commit`] or [`Staged::abort`]; dropping a [`Staged`] leaves it open, for `Drop` cannot wait for an answer.
 
-use super::command::Command;
+use super::command::{Command, Part};
 use super::error::Error;
 use super::reply::{self, Rejection, SetReply};
 use super::session::{Session, accept, rejected};
@@ -91,6 +91,22 @@ impl Staged {
     #[must_use]
     pub fn slot(&self) -> &Slot {
         &self.slot
+    }
+
+    /// Adds a part to the certificate. One that is refused is left out, and the transaction stays what it was.
+    pub async fn add(&mut self, part: Part<'_>) -> Result<(), Error> {
+        let command = Command::SetPart(&self.slot, part);
+        let reply = self.session.ask(command).await?;
+        match SetReply::of(&reply) {
+            SetReply::Updated(name) if name == self.slot.as_str() => {}
+            // Ours is gone, which the look before the commit finds, too.
+            SetReply::Created(_) | SetReply::Updated(_) => {
+                return Err(Error::ForeignTransaction { slot: self.slot.clone() });
+            }
+            SetReply::Rejected(rejection) => return Err(rejected(command, rejection)),
+        }
+        tracing::trace!(target: "hotcert::step", "haproxy: part of a certificate set");
+        Ok(())
     }
 
     /// Makes `HAProxy` serve what was staged, after one more look that nobody put something else into the transaction.

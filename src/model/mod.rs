@@ -15,6 +15,7 @@ mod identifier;
 mod key_type;
 mod name;
 mod slot;
+mod staple;
 mod ticket_file;
 mod token;
 
@@ -28,6 +29,7 @@ pub use identifier::Identifier;
 pub use key_type::{KeyKind, KeyType};
 pub use name::{CertName, NodeName};
 pub use slot::Slot;
+pub use staple::Staple;
 pub use ticket_file::TicketFile;
 pub use token::Token;
 

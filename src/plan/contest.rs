@@ -94,7 +94,7 @@ fn contenders<'a>(desired: &'a Desired, actual: &'a Actual) -> Vec<Contender<'a>
         names: want.answers(),
         kind: want.facts.kind(),
         expired: want.expired,
-        in_step: want.is_held_in(actual) && want.is_attached_in(actual),
+        in_step: want.is_held_in(actual) && want.is_stapled_in(actual) && want.is_attached_in(actual),
         reloadable: true,
     });
     let foreign = actual.slots.iter().filter(|(slot, _)| !wanted.contains(slot)).filter_map(|(slot, held)| {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attachment::Superseded;
 
-use crate::model::{CertName, Facts, Identifier, KeyKind, Sha1, Slot};
+use crate::model::{CertName, Facts, Identifier, KeyKind, Sha1, Slot, Staple};
 
 /// What one node should serve.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +34,8 @@ pub struct Want {
     pub facts: Facts,
     /// Whether its time of validity is over.
     pub expired: bool,
+    /// The OCSP response that is at hand for it; nothing is taken away where there is none.
+    pub staple: Option<Staple>,
     /// How the slot is made to serve; `None` when `HAProxy`'s own configuration names it.
     pub attachment: Option<Attachment>,
     /// Whether a file is kept for the next start.
@@ -89,6 +91,8 @@ pub struct Held {
     pub kind: Option<KeyKind>,
     /// Whether its time of validity is over.
     pub expired: bool,
+    /// The OCSP response that is stapled to it.
+    pub staple: Option<Staple>,
     /// Whether it serves anywhere.
     pub used: bool,
     /// Whether the same contents can be read from its own file, and so be loaded again.
@@ -194,6 +198,8 @@ pub enum Reason {
     New,
     /// It holds another certificate or chain.
     Stale,
+    /// It lacks the OCSP response, or has an older one.
+    Staple,
     /// It covers a name that another certificate should serve. `HAProxy` serves the one that was loaded first, and loading
     /// moves to the end, so that this one is loaded again unchanged.
     GiveWay,
@@ -243,7 +249,7 @@ pub fn plan(desired: &Desired, actual: &Actual) -> Plan {
         };
         let want = &desired.certificates[name];
         // To attach is to load into the list, and as good as loading again.
-        if !want.is_held_in(actual) || want.is_attached_in(actual) {
+        if !want.is_held_in(actual) || !want.is_stapled_in(actual) || want.is_attached_in(actual) {
             let reason = want.reason(actual);
             steps.push(Step::Replace { slot, with: Contents::Generation(name.clone()), reason });
         }
@@ -276,6 +282,13 @@ impl Want {
         self.is_held(actual.slots.get(&self.slot).and_then(Option::as_ref))
     }
 
+    /// Whether its slot has the OCSP response that is at hand, or a fresher one.
+    #[must_use]
+    pub fn is_stapled_in(&self, actual: &Actual) -> bool {
+        let held = || actual.slots.get(&self.slot).and_then(Option::as_ref)?.staple;
+        self.staple.is_none_or(|staple| held().is_some_and(|held| held >= staple))
+    }
+
     /// Whether its slot has the entry that makes it serve.
     #[must_use]
     pub fn is_attached_in(&self, actual: &Actual) -> bool {
@@ -293,6 +306,7 @@ impl Want {
     fn reason(&self, actual: &Actual) -> Reason {
         match actual.slots.get(&self.slot) {
             None | Some(None) => Reason::New,
+            Some(_) if self.is_held_in(actual) && !self.is_stapled_in(actual) => Reason::Staple,
             Some(_) if self.is_held_in(actual) => Reason::GiveWay,
             Some(_) => Reason::Stale,
         }
@@ -343,6 +357,9 @@ impl fmt::Display for Step {
             Self::Create { slot, .. } => write!(f, "create slot {slot}"),
             Self::Replace { slot, reason: Reason::New, .. } => write!(f, "load {slot}"),
             Self::Replace { slot, reason: Reason::Stale, .. } => write!(f, "replace the certificate in {slot}"),
+            Self::Replace { slot, reason: Reason::Staple, .. } => {
+                write!(f, "load {slot} again with the OCSP response beside its file")
+            }
             Self::Replace { slot, reason: Reason::GiveWay, .. } => {
                 write!(f, "load {slot} again unchanged, so that it gives way to another certificate for the same name")
             }

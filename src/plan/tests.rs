@@ -112,6 +112,7 @@ fn held(want: &Want) -> Held {
         names: want.answers(),
         kind: want.facts.kind(),
         expired: want.expired,
+        staple: want.staple,
         used: true,
         reloadable: true,
     }
@@ -123,6 +124,12 @@ fn slot(index: usize) -> Slot {
 
 fn names(bits: u8) -> BTreeSet<Identifier> {
     (0..4).filter(|bit| bits & (1 << bit) != 0).map(|bit| format!("n{bit}.test").parse().unwrap()).collect()
+}
+
+/// None, or one that is the fresher the greater the number is.
+fn staple(day: u8) -> Option<Staple> {
+    let at = |days: u8| Timestamp::from_second(i64::from(days) * 24 * 60 * 60).unwrap();
+    (day > 0).then(|| Staple { this_update: at(day), next_update: at(day + 7) })
 }
 
 fn want(index: usize, version: u8, bits: u8, directory: bool) -> Want {
@@ -146,6 +153,7 @@ fn want_of(key: KeyType, index: usize, version: u8, bits: u8, directory: bool) -
             renewal_id: None,
         },
         expired: false,
+        staple: staple(bits % 3),
         attachment: Some(Attachment {
             list: if directory { "/certs" } else { "/list.txt" }.to_owned(),
             directory,
@@ -183,6 +191,7 @@ fn any_model() -> impl Strategy<Value = Model> {
         for (key, index, version, bits, (filled, attached), (published, expired), shows_kind) in slots {
             let mut held = held(&want_of(key, index, version, bits, true));
             held.expired = expired && index > 4;
+            held.staple = staple(version);
             held.kind = held.kind.filter(|_| shows_kind);
             let slot = slot(index);
             model.kinds.insert(slot.clone(), key.kind());
@@ -213,6 +222,7 @@ proptest! {
         prop_assert_eq!(plan(&desired, &actual), Plan::default());
         for want in desired.certificates.values() {
             prop_assert!(want.is_held(model.slots[&want.slot].as_ref()));
+            prop_assert!(want.is_stapled_in(&actual));
             prop_assert!(model.is_used(&want.slot));
         }
         for (at, owner) in rightful(&desired, &actual) {
@@ -334,6 +344,21 @@ fn a_lost_chain_is_drift() {
     model.slots.get_mut(&slot(0)).unwrap().as_mut().unwrap().chain_length = 0;
     let steps = plan(&desired, &model.actual(&desired, true)).steps;
     assert!(matches!(steps.as_slice(), [Step::Replace { reason: Reason::Stale, .. }]));
+}
+
+#[test]
+fn a_fresher_response_is_loaded_and_an_older_one_or_none_is_not() {
+    for (at_hand, stapled, is_loaded) in [(2, 1, true), (2, 0, true), (1, 1, false), (1, 2, false), (0, 1, false)] {
+        let mut want = want(0, 0, 1, true);
+        want.staple = staple(stapled);
+        let mut desired = Desired { certificates: BTreeMap::from([("c0".parse().unwrap(), want)]) };
+        let mut model = Model::default();
+        model.apply(&desired, &plan(&desired, &model.actual(&desired, true)));
+        desired.certificates.values_mut().for_each(|want| want.staple = staple(at_hand));
+        let steps = plan(&desired, &model.actual(&desired, true)).steps;
+        assert_eq!(matches!(steps.as_slice(), [Step::Replace { reason: Reason::Staple, .. }]), is_loaded, "{steps:?}");
+        assert_eq!(steps.is_empty(), !is_loaded, "{steps:?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What can go wrong in a round.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::companions::TIMESTAMPS_HINT;
 use super::desire::Unplaced;
 use super::twins::Twins;
 use super::{NodeState, Scope};
@@ -190,6 +192,24 @@ pub enum Error {
         /// Who accepts connections there.
         twins: Twins,
     },
+    /// `HAProxy` would die of replacing or deleting a certificate.
+    #[error("certificate {certificate} stays as it is on node {node}: HAProxy may have loaded it with {}, and would crash", .file.display())]
+    Timestamps {
+        /// Which certificate.
+        certificate: CertName,
+        /// Which node.
+        node: NodeName,
+        /// The file of signed certificate timestamps.
+        file: PathBuf,
+    },
+    /// `HAProxy` has dropped an OCSP response.
+    #[error("node {node}: HAProxy did not take the OCSP response of certificate {certificate}")]
+    NotStapled {
+        /// Which certificate.
+        certificate: CertName,
+        /// Which node.
+        node: NodeName,
+    },
     /// Something on disk.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -258,7 +278,9 @@ impl Error {
             | Self::StrangeDump { .. }
             | Self::TooLarge { .. }
             | Self::NotServed { .. }
-            | Self::Twins { .. } => Retry::Never,
+            | Self::Twins { .. }
+            | Self::Timestamps { .. }
+            | Self::NotStapled { .. } => Retry::Never,
         }
     }
 
@@ -310,6 +332,8 @@ impl Error {
                     .to_owned(),
             ),
             Self::Twins { address, twins, .. } => Some(twins.hint(address)),
+            Self::Timestamps { .. } => Some(TIMESTAMPS_HINT.to_owned()),
+            Self::NotStapled { .. } => Some("HAProxy's log says why".to_owned()),
             Self::Store(source) => source.hint(),
         }
     }

@@ -1,10 +1,12 @@
 //! Loading one certificate: staged on every node before it is committed on any.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::attach::{Entries, Entry};
+use super::companions::{Companions, Directories};
 use super::observe::View;
-use super::{Error, Failure, Reconciler};
+use super::{Error, Failure, Reconciler, staples};
 use crate::bundle::Bundle;
 use crate::config::Node;
 use crate::haproxy::{Failed, Session, Staged};
@@ -53,6 +55,12 @@ impl Reconciler<'_> {
                 return vec![Failure::of(certificate, Some(name), error)];
             }
         }
+        let frees = |work: &Work| work.replace || !work.entries.detach.is_empty();
+        for name in works.iter().filter(|(_, work)| frees(work)).map(|(name, _)| name) {
+            if let Err(error) = nodes.views[name].refuse_to_kill(certificate) {
+                return vec![Failure::of(certificate, Some(name), error)];
+            }
+        }
         // A full disk or a missing right shows here, before HAProxy has heard of anything.
         let mut files = Vec::new();
         for (name, work) in &mut works {
@@ -90,6 +98,12 @@ impl Reconciler<'_> {
             if let Err(error) = self.store.accept(certificate, accepted) {
                 failures.push(Failure::of(certificate, None, error.into()));
             }
+            return failures;
+        }
+        for name in works.iter().filter(|(_, work)| work.replace).map(|(name, _)| name) {
+            if let Some(session) = nodes.sessions.get_mut(name) {
+                failures.extend(nodes.views[name].expect_stapled(certificate, session).await);
+            }
         }
         failures
     }
@@ -105,7 +119,8 @@ impl Reconciler<'_> {
         let mut staged = BTreeMap::new();
         for (name, work) in works.iter().filter(|(_, work)| work.replace) {
             let slot = nodes.views[name].desired.certificates[certificate].slot.clone();
-            match self.stage(nodes, name, &slot, bundle, work.create).await {
+            let beside = nodes.views[name].companions.get(certificate);
+            match self.stage(nodes, name, &slot, (bundle, beside), work.create).await {
                 Ok(transaction) => _ = staged.insert(name.clone(), transaction),
                 Err(error) => {
                     self.undo(certificate, nodes, staged, works).await;
@@ -154,7 +169,7 @@ impl Reconciler<'_> {
         nodes: &mut Nodes<'_>,
         name: &NodeName,
         slot: &Slot,
-        bundle: &Bundle,
+        (bundle, beside): (&Bundle, Option<&Companions>),
         create: bool,
     ) -> Result<Staged, Error> {
         let node = &nodes.views[name].node;
@@ -171,11 +186,13 @@ impl Reconciler<'_> {
         };
         self.store.note_staging(&nodes.locks[name], &staging)?;
         let session = nodes.sessions.remove(name).ok_or_else(gone)?;
-        session.stage(slot, bundle).await.map_err(|failed| {
+        let mut staged = session.stage(slot, bundle).await.map_err(|failed| {
             let Failed { error, session } = *failed;
             nodes.sessions.extend(session.map(|session| (name.clone(), session)));
             Error::node(node, error)
-        })
+        })?;
+        staples::add(beside, &mut staged).await;
+        Ok(staged)
     }
 
     /// Takes back what was begun for a certificate that cannot be loaded everywhere: transactions, and slots that were made for it.
@@ -223,7 +240,8 @@ impl Reconciler<'_> {
             return Ok(());
         }
         tracing::info!(node = %name, %slot, "loading a certificate again unchanged, so that it gives way");
-        let staged = self.stage(nodes, name, slot, bundle, false).await?;
+        let beside = Directories::default().beside(Path::new(slot.as_str()), bundle.facts(), self.clock.now());
+        let staged = self.stage(nodes, name, slot, (bundle, beside.as_ref()), false).await?;
         self.commit(nodes, name, staged).await
     }
 }

@@ -10,6 +10,7 @@
 mod apply;
 mod attach;
 mod client_files;
+mod companions;
 mod compare;
 mod desire;
 mod dump;
@@ -22,6 +23,7 @@ mod load;
 mod observe;
 mod remove;
 mod report;
+mod staples;
 mod tell;
 mod tickets;
 mod tokens;
@@ -33,6 +35,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use client_files::{ClientFiles, FileReport, FileStamp, FileState};
+pub(crate) use companions::list as companions_in;
 pub use compare::{Noticed, Warning};
 pub use dump::{DumpOptions, DumpOutcome, Dumped};
 pub use error::{Error, Failure};
@@ -211,7 +214,9 @@ impl Reconciler<'_> {
         report.failures.splice(0..0, concerned);
         let unserved = unserved(&report, &waiting);
         report.failures.extend(unserved);
-        report.problems = report.failures.iter().map(Problem::from).collect();
+        let failed: Vec<_> = report.failures.iter().map(Problem::from).collect();
+        report.problems.retain(|problem| problem.file.is_some());
+        report.problems.splice(0..0, failed);
         Ok(report)
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::companions::{Companions, Directories};
 use super::desire::{self, Place, Unplaced};
 use super::entries::Lists;
 use super::inventory::Inventory;
@@ -36,6 +37,8 @@ pub struct View {
     /// The certificate that should serve each name which it shares with another slot.
     pub(crate) rightful: BTreeMap<Contested, CertName>,
     pub(crate) places: BTreeMap<CertName, Place>,
+    /// What lies beside the files of certificates.
+    pub(crate) companions: BTreeMap<CertName, Companions>,
     pub(crate) serials: BTreeMap<Slot, Serial>,
     pub(crate) foreign: Vec<Foreign>,
 }
@@ -62,6 +65,7 @@ impl Reconciler<'_> {
             unplaced: BTreeMap::new(),
             rightful: BTreeMap::new(),
             places: BTreeMap::new(),
+            companions: BTreeMap::new(),
             serials: BTreeMap::new(),
             foreign: Vec::new(),
         };
@@ -76,13 +80,21 @@ impl Reconciler<'_> {
             view.serials.extend(loaded.leaf.as_ref().map(|leaf| (slot.clone(), leaf.serial.clone())));
             view.actual.slots.insert(slot.clone(), held(slot, loaded, want, &inventory, now));
         }
+        drop(ours);
+        view.look_at_staples(session).await?;
+        let ours: BTreeSet<Slot> = view.desired.certificates.values().map(|want| want.slot.clone()).collect();
+        let mut directories = Directories::default();
         let contested: BTreeSet<Identifier> = view.desired.certificates.values().flat_map(Want::answers).collect();
         for (slot, held) in &mut view.actual.slots {
             if let Some(held) = held
-                && !ours.contains_key(slot)
+                && !ours.contains(slot)
                 && !held.names.is_disjoint(&contested)
             {
-                held.reloadable = own_file(slot).is_some_and(|bundle| bundle.facts().sha1 == held.sha1);
+                held.reloadable = own_file(slot).is_some_and(|bundle| {
+                    let beside = directories.beside(Path::new(slot.as_str()), bundle.facts(), now);
+                    let kills = beside.is_some_and(|beside| beside.timestamps.is_some());
+                    bundle.facts().sha1 == held.sha1 && !kills
+                });
             }
         }
         view.rightful = plan::rightful(&view.desired, &view.actual);
@@ -93,6 +105,7 @@ impl Reconciler<'_> {
 
     /// Fills in what the node should serve, and what of it stands in files already.
     fn desire(&self, view: &mut View, inventory: &Inventory, stored: &Stored, now: Timestamp) {
+        let mut directories = Directories::default();
         let mut lists = Lists::new(inventory);
         let mut owners: BTreeMap<Slot, CertName> = BTreeMap::new();
         for (name, generation) in &stored.generations {
@@ -116,6 +129,8 @@ impl Reconciler<'_> {
             if place.file.as_ref().is_some_and(|file| self.is_published(name, generation, file)) {
                 view.actual.published.insert(name.clone());
             }
+            let beside = place.file.as_ref().and_then(|file| directories.beside(file, &facts, now));
+            view.companions.extend(beside.map(|beside| (name.clone(), beside)));
             // Entries of a directory are not noted.
             let is_noted = place.attachment.as_ref().is_some_and(|to| !to.directory);
             let made = if is_noted { self.made(&view.node, name) } else { Vec::new() };
@@ -138,6 +153,7 @@ impl Reconciler<'_> {
                     slot: place.slot.clone(),
                     expired: facts.not_after <= now,
                     facts,
+                    staple: None,
                     attachment: place.attachment.clone(),
                     publish,
                 },
@@ -257,6 +273,7 @@ fn held(slot: &Slot, loaded: &Loaded, want: Option<&Want>, inventory: &Inventory
         names: inventory.names(slot, &leaf.names),
         kind: leaf.kind,
         expired: leaf.not_after.is_some_and(|end| end <= now),
+        staple: None,
         used: loaded.status == Status::Used,
         reloadable: false,
     };

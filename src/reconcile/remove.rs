@@ -13,7 +13,7 @@ use super::attach::take;
 use super::desire::{self, Unplaced};
 use super::entries::{ListFile, unnoted};
 use super::inventory::Inventory;
-use super::{Error, Reconciler};
+use super::{Error, Reconciler, companions};
 use crate::config::{Certificate, Node};
 use crate::haproxy::{Rejection, Session};
 use crate::model::{CertName, NodeName, Sha256, Slot};
@@ -138,6 +138,10 @@ impl Reconciler<'_> {
         }
         for entry in entries.iter().filter(|entry| entry.in_file) {
             crt_list::check(entry.made.to.list.as_ref())?;
+        }
+        let timestamps = desire::file(certificate, node, &slot).as_deref().and_then(companions::timestamps);
+        if let Some(file) = timestamps.filter(|_| is_loaded) {
+            return Err(Error::Timestamps { certificate: name.clone(), node: node.name.clone(), file });
         }
         let (file, kept) = if is_alias { (None, None) } else { self.published_file(certificate, node, &slot)? };
         Ok(Some(Work { certificate: name.clone(), session, node: node.clone(), slot, is_loaded, entries, file, kept }))

@@ -29,7 +29,9 @@ impl Reconciler<'_> {
                 let mut nodes = self.served_by(certificate, &seen, &handshakes);
                 let waiting = stored.waiting.get(name);
                 if let Some(waiting) = waiting {
-                    nodes.iter_mut().for_each(|node| await_the_others(node, waiting.number));
+                    for node in &mut nodes {
+                        await_the_others(node, waiting.number);
+                    }
                 }
                 self.certificate(certificate, waiting.or_else(|| stored.generations.get(name)), nodes, misserved)
             })
@@ -62,9 +64,16 @@ impl Reconciler<'_> {
                 }
             })
             .collect();
+        let concerned = |(name, _): &(&CertName, _)| scope.is_none_or(|scope| scope.contains(name));
+        let files: Vec<_> = seen
+            .views
+            .iter()
+            .flat_map(|(node, view)| view.companions.iter().filter(concerned).map(move |found| (node, found)))
+            .flat_map(|(node, (name, companions))| companions.problems(name, node))
+            .collect();
         let mut failures = failures(stored, seen, handshakes);
         failures.retain(|failure| failure.concerns(scope, self.config));
-        let problems = failures.iter().map(Problem::from).collect();
+        let problems = failures.iter().map(Problem::from).chain(files).collect();
         Report { certificates, nodes, problems, warnings: Vec::new(), failures }
     }
 
@@ -253,7 +262,7 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
         Step::Publish { certificate } | Step::Attach { certificate, .. } | Step::Detach { certificate, .. } => {
             certificate == name
         }
-        Step::Replace { slot, reason: Reason::GiveWay, .. } => *slot == want.slot,
+        Step::Replace { slot, reason: Reason::GiveWay | Reason::Staple, .. } => *slot == want.slot,
         _ => false,
     });
     if on.detail.is_none() && on.state == NodeState::InSync {
@@ -261,6 +270,9 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
     }
     if on.detail.is_none() {
         on.detail = unseen(view, want).or_else(|| kinds::left_behind(view, want));
+    }
+    if on.detail.is_none() {
+        on.detail = view.companions.get(name).and_then(|companions| companions.notice.clone());
     }
     if let Some(conflict) = view.plan.conflicts.iter().find(|conflict| conflict.certificate == *name) {
         on.detail = Some(conflict.to_string());

@@ -172,7 +172,9 @@ mod tests {
             auto("certs", &kinds),
             ["a.ecdsa: a.pem.ecdsa", "a.rsa: a.pem.rsa + a.pem.rsa.key", "?: x.key.pem.rsa"]
         );
-        let haproxy = ["a.pem", "b.crt", "b.crt.key", "c.pem", "c.pem.key", ".d.pem", "crt-list.txt", "a.pem.ocsp"];
+        let parts = ["a.pem.ocsp", "a.pem.issuer", "a.pem.sctl", "a.issuer.pem"];
+        let haproxy = ["a.pem", "b.crt", "b.crt.key", "c.pem", "c.pem.key", ".d.pem", "crt-list.txt"];
+        let haproxy = [haproxy.as_slice(), &parts].concat();
         assert_eq!(auto("certs", &haproxy), ["a: a.pem", "b: b.crt + b.crt.key", "c: c.pem + c.pem.key"]);
     }
 

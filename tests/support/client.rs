@@ -5,7 +5,7 @@
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use rustls::client::Resumption;
@@ -84,6 +84,8 @@ pub struct Served {
     pub version: TlsVersion,
     /// The cipher suite as rustls names it.
     pub cipher: String,
+    /// The OCSP response that was stapled; empty where there was none.
+    pub ocsp: Vec<u8>,
 }
 
 impl Served {
@@ -108,14 +110,19 @@ impl Connection {
     }
 
     /// The same with a configuration of rustls.
-    pub(super) fn open_with(addr: SocketAddr, sni: &str, config: ClientConfig) -> io::Result<Self> {
+    pub(super) fn open_with(
+        addr: SocketAddr,
+        sni: &str,
+        (config, verifier): (ClientConfig, Arc<AnyCertificate>),
+    ) -> io::Result<Self> {
         let name = ServerName::try_from(sni.to_owned()).map_err(io::Error::other)?;
         let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, connect(addr)?);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        let served = served(&stream.conn)?;
+        let mut served = served(&stream.conn)?;
+        served.ocsp.clone_from(&verifier.ocsp.lock().expect("nobody panics with it"));
         Ok(Self { stream, host: sni.to_owned(), served })
     }
 
@@ -160,22 +167,23 @@ pub fn https_post(addr: SocketAddr, sni: &str, path: &str, body: &str) -> io::Re
     Connection::open(addr, sni, Options::default())?.post(path, body)
 }
 
-pub(super) fn config(options: Options) -> io::Result<ClientConfig> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+/// A configuration of rustls, and its verifier, which remembers what was stapled.
+pub(super) fn config(options: Options) -> io::Result<(ClientConfig, Arc<AnyCertificate>)> {
+    let verifier = Arc::new(AnyCertificate::new(options));
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = match options.version {
         None => builder.with_safe_default_protocol_versions(),
         Some(TlsVersion::Tls12) => builder.with_protocol_versions(&[&rustls::version::TLS12]),
         Some(TlsVersion::Tls13) => builder.with_protocol_versions(&[&rustls::version::TLS13]),
     }
     .map_err(io::Error::other)?;
-    let schemes = provider.signature_verification_algorithms.supported_schemes();
-    let schemes = schemes.into_iter().filter(|scheme| wanted(*scheme, options.signatures)).collect();
-    let mut config =
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(schemes))).with_no_client_auth();
+    let mut config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::<AnyCertificate>::clone(&verifier))
+        .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.enable_sni = !options.no_sni;
-    Ok(config)
+    Ok((config, verifier))
 }
 
 fn wanted(scheme: SignatureScheme, signatures: Option<Signatures>) -> bool {
@@ -209,6 +217,7 @@ fn served(session: &ClientConnection) -> io::Result<Served> {
         },
         cipher: session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())).unwrap_or_default(),
         chain,
+        ocsp: Vec::new(),
     })
 }
 
@@ -223,9 +232,20 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// Accepts whatever is served, and offers the given schemes.
+/// Accepts whatever is served, and offers the given schemes; keeps what is stapled.
 #[derive(Debug)]
-struct AnyCertificate(Vec<SignatureScheme>);
+pub(super) struct AnyCertificate {
+    schemes: Vec<SignatureScheme>,
+    ocsp: Mutex<Vec<u8>>,
+}
+
+impl AnyCertificate {
+    fn new(options: Options) -> Self {
+        let schemes = aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes();
+        let schemes = schemes.into_iter().filter(|scheme| wanted(*scheme, options.signatures)).collect();
+        Self { schemes, ocsp: Mutex::default() }
+    }
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -233,9 +253,10 @@ impl ServerCertVerifier for AnyCertificate {
         _leaf: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
-        _ocsp: &[u8],
+        ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        ocsp.clone_into(&mut self.ocsp.lock().expect("nobody panics with it"));
         Ok(ServerCertVerified::assertion())
     }
 
@@ -258,6 +279,6 @@ impl ServerCertVerifier for AnyCertificate {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
+        self.schemes.clone()
     }
 }

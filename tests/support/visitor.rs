@@ -100,10 +100,10 @@ impl Club {
 impl Visitor {
     /// One request on a new connection, without resumption: the body, or how the visitor was refused.
     pub fn visit(&self, addr: SocketAddr, sni: &str) -> io::Result<String> {
-        let mut config = client::config(Options::default())?;
+        let (mut config, verifier) = client::config(Options::default())?;
         config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&self.key)));
         // In TLS 1.3 a client hears of its refusal after its own part is done.
-        Connection::open_with(addr, sni, config)?.get("/").map(|response| response.text())
+        Connection::open_with(addr, sni, (config, verifier))?.get("/").map(|response| response.text())
     }
 
     pub fn is_let_in(&self, addr: SocketAddr, sni: &str) -> bool {

@@ -48,6 +48,7 @@ fn every_command_is_written_as_the_management_guide_has_it() {
         (Command::ShowCertificates, "show ssl cert\n"),
         (Command::ShowCertificate(&a), "show ssl cert /c/a.pem\n"),
         (Command::ShowTransaction(&a), "show ssl cert */c/a.pem\n"),
+        (Command::ShowStaple(&a), "show ssl cert /c/a.pem.ocsp\n"),
         (Command::ShowLists, "show ssl crt-list\n"),
         (Command::ShowEntries(&list), "show ssl crt-list -n /c\n"),
         (Command::New(&a), "new ssl cert /c/a.pem\n"),

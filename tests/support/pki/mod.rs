@@ -1,8 +1,10 @@
 //! A test authority: root, one or two intermediates, and leaves to order.
 
 mod leaf;
+mod ocsp;
 
 pub use leaf::{Leaf, LeafBuilder};
+pub use ocsp::OcspBuilder;
 
 use jiff::Timestamp;
 use rcgen::{
