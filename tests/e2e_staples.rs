@@ -249,6 +249,8 @@ fn a_certificate_that_has_timestamps_is_not_replaced(version: HaproxyVersion) {
     assert_eq!(refused["error"]["kind"], "timestamps", "{refused:#}");
     shop.put(".ocsp", shop.pki().ocsp(&first).der());
     shop.house.run(&["sync"]).expect_code(2);
+    let kept = shop.house.run(&["delete", SHOP, "--detach", "--json"]).expect_code(1).json();
+    assert_eq!(kept["error"]["kind"], "timestamps", "{kept:#}");
     assert_eq!(shop.node().pid(), pid);
     assert_eq!(shop.served().serial, first.serial());
     assert!(shows_timestamps(shop.node()));

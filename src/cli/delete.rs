@@ -84,7 +84,7 @@ fn named(app: &App, name: &CertName) -> Result<BTreeMap<CertName, Option<KeyKind
     }
     let stored = app.store.names()?;
     if stored.contains(name) {
-        return Ok(BTreeMap::from([(name.clone(), None)]));
+        return Ok(BTreeMap::from([(name.clone(), one_of_two(app, name))]));
     }
     let members = KeyKind::ALL.into_iter().filter_map(|kind| Some((member(name, kind).ok()?, Some(kind))));
     let members: BTreeMap<_, _> = members.filter(|(name, _)| stored.contains(name)).collect();
@@ -92,6 +92,13 @@ fn named(app: &App, name: &CertName) -> Result<BTreeMap<CertName, Option<KeyKind
         app.known(name)?;
     }
     Ok(members)
+}
+
+/// Which kind a certificate is of that only the store knows, if it is one of two: name and key say so.
+fn one_of_two(app: &App, name: &CertName) -> Option<KeyKind> {
+    let key = app.store.current(name).ok().flatten()?.facts.kind()?;
+    let ending = name.as_str().rsplit_once('.').map(|(_, ending)| ending);
+    (ending == Some(key.as_str())).then_some(key)
 }
 
 fn tell(name: &CertName, detached: bool, removals: Vec<Removal>, watched: Vec<PathBuf>) -> Outcome {

@@ -269,7 +269,7 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
         on.detail = pending.map(|step| format!("to do: {step}"));
     }
     if on.detail.is_none() {
-        on.detail = unseen(view, want).or_else(|| kinds::left_behind(view, want));
+        on.detail = unseen(view, want).or_else(|| kinds::left_behind(view, name, want));
     }
     if on.detail.is_none() {
         on.detail = view.companions.get(name).and_then(|companions| companions.notice.clone());

@@ -175,15 +175,12 @@ fn what_is_left_of_the_other_kind_is_told() {
     let [ecdsa, rsa] = shop.serials();
     assert!(ecdsa == both[0] && rsa != both[1], "the new one serves clients of its kind");
     let detail = shop.status(2)["certificates"][0]["nodes"][0]["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("shop.pem.ecdsa") && detail.contains("ECDSA"), "{detail}");
+    assert!(detail.contains("shop.pem.ecdsa") && detail.contains("`hotcert delete shop.ecdsa --detach`"), "{detail}");
 
     // As the documentation says.
-    let directory = shop.site.haproxy.crt_dir().display().to_string();
-    let slot = format!("{directory}/shop.pem.ecdsa");
-    let detached = shop.site.haproxy.cli(&format!("del ssl crt-list {directory}/ {slot}"));
-    assert!(detached.contains("deleted in crtlist"), "{detached}");
-    assert!(shop.site.haproxy.cli(&format!("del ssl cert {slot}")).contains("deleted!"));
-    fs::remove_file(slot).unwrap();
+    shop.run(&["delete", "shop.ecdsa", "--detach"]).expect_code(0);
+    assert!(!shop.site.haproxy.crt_dir().join("shop.pem.ecdsa").exists());
+    assert!(!shop.site.haproxy.cli("show ssl cert").contains("shop.pem.ecdsa"));
     shop.status(0);
     assert_eq!(shop.serials(), [None, rsa]);
 }
