@@ -41,6 +41,7 @@ fn repeats(node: &Node, other: &Node) -> bool {
     let described = Node {
         name: other.name.clone(),
         socket: node.socket.clone(),
+        master: node.master.clone().or(other.master.clone()),
         tls: node.tls.clone().or(other.tls.clone()),
         crt_dir: node.crt_dir.clone().or(other.crt_dir.clone()),
         haproxy_crt_dir: node.haproxy_crt_dir.clone().or(other.haproxy_crt_dir.clone()),

@@ -7,7 +7,7 @@ use super::failure::{Exit, Failure};
 use super::outcome::Outcome;
 use crate::model::NodeName;
 use crate::plan::{Conflict, Step};
-use crate::reconcile::{Error, FileReport, FileState, View};
+use crate::reconcile::{Error, FileReport, FileState, Outdated, View};
 
 /// The plan of one node.
 #[derive(Serialize)]
@@ -15,8 +15,17 @@ pub(super) struct NodePlan {
     name: NodeName,
     steps: Vec<Described<Step>>,
     conflicts: Vec<Described<Conflict>>,
+    old_workers: Vec<Described<Update>>,
     /// The files for clients that are not as they should be.
     files: Vec<FileReport>,
+}
+
+/// A certificate that is to be replaced in an old worker.
+#[derive(Serialize)]
+struct Update {
+    pid: u32,
+    #[serde(flatten)]
+    outdated: Outdated,
 }
 
 /// Something with its own words.
@@ -59,12 +68,24 @@ impl NodePlan {
                 .iter()
                 .map(|conflict| Described { text: conflict.to_string(), what: conflict.clone() })
                 .collect(),
+            // What cannot be changed there is told by `hotcert status`.
+            old_workers: view
+                .workers
+                .list
+                .iter()
+                .filter(|worker| worker.detail.is_none())
+                .flat_map(|worker| worker.outdated.iter().map(|held| (worker.pid, held.clone())))
+                .map(|(pid, outdated)| {
+                    let text = format!("replace the certificate in {} in old worker {pid}", outdated.slot);
+                    Described { text, what: Update { pid, outdated } }
+                })
+                .collect(),
             files: Vec::new(),
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.conflicts.is_empty() && self.files.is_empty()
+        self.steps.is_empty() && self.conflicts.is_empty() && self.old_workers.is_empty() && self.files.is_empty()
     }
 }
 
@@ -94,6 +115,9 @@ pub(super) fn describe(nodes: &[NodePlan]) -> String {
         text.push_str(&format!("node {}:\n", node.name));
         for step in &node.steps {
             text.push_str(&format!("  {}\n", step.text));
+        }
+        for update in &node.old_workers {
+            text.push_str(&format!("  {}\n", update.text));
         }
         for file in &node.files {
             let path = file.file.display();

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::app::App;
 use super::args::Status;
 use super::failure::{Exit, Failure};
 use super::outcome::{Note, Outcome};
-use crate::reconcile::{CertificateReport, ClientFiles, Problem, Report, TicketKeeper};
+use crate::reconcile::{CertificateReport, ClientFiles, OldWorker, Problem, Report, TicketKeeper};
 
 /// Says how things stand: as somebody saw it a moment ago (`cached`), or as they are found now.
 pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Result<Outcome, Failure> {
@@ -63,7 +64,7 @@ pub(super) fn conclude(document: &impl Serialize, report: &Report, failures: Vec
     Outcome::failed(failures, counting, table(report)).after(noticed.collect())
 }
 
-/// A line for each certificate on each node, and one for each node.
+/// A line for each certificate on each node, and one for each node and each old worker.
 fn table(report: &Report) -> String {
     if report.certificates.is_empty() && report.nodes.is_empty() {
         return "nothing is stored and no HAProxy is configured\n".to_owned();
@@ -94,11 +95,36 @@ fn table(report: &Report) -> String {
             count => format!(", {count} certificates that hotcert does not manage"),
         };
         text.push_str(&format!("node {} at {}: {state}{foreign}\n", node.name, node.address));
+        for worker in &node.old_workers {
+            text.push_str(&old_worker(worker, Timestamp::now()));
+        }
         for file in &node.files {
             text.push_str(&format!("  {} {}: {}\n", file.kind, file.file.display(), word(&file.state)));
         }
     }
     text
+}
+
+fn old_worker(worker: &OldWorker, now: Timestamp) -> String {
+    let seconds = now.as_second().saturating_sub(worker.started_at.as_second()).max(0);
+    let age = match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86400),
+    };
+    let connections = match worker.connections {
+        1 => "1 connection".to_owned(),
+        number => format!("{number} connections"),
+    };
+    let outdated: Vec<_> =
+        worker.outdated.iter().map(|held| format!("serial {} of {}", held.serial, held.certificate)).collect();
+    let state = match (outdated.as_slice(), &worker.detail) {
+        ([], None) => "up to date".to_owned(),
+        ([], Some(_)) => "not known what it serves".to_owned(),
+        (held, _) => format!("still serves {}", held.join(", ")),
+    };
+    format!("  old worker {}, {age} old, {connections}, {state}\n", worker.pid)
 }
 
 /// What needs a look, each with its line end.
@@ -169,5 +195,43 @@ fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::Outdated;
+
+    #[test]
+    fn an_old_worker_is_a_line_with_its_age_and_what_it_serves() {
+        let outdated = Outdated {
+            certificate: "shop.test".parse().unwrap(),
+            slot: "/certs/shop.test.pem".parse().unwrap(),
+            serial: "04ab".parse().unwrap(),
+        };
+        let mut worker = OldWorker {
+            pid: 4711,
+            started_at: "2026-11-22T10:00:00Z".parse().unwrap(),
+            connections: 2,
+            tls_connections: 1,
+            outdated: vec![outdated],
+            detail: None,
+            stale: None,
+            in_use: false,
+        };
+        let line = |worker: &OldWorker, now: &str| old_worker(worker, now.parse().unwrap());
+        assert_eq!(
+            line(&worker, "2026-11-22T13:59:59Z"),
+            "  old worker 4711, 3 h old, 2 connections, still serves serial 04ab of shop.test\n"
+        );
+        worker.outdated.clear();
+        worker.connections = 1;
+        for (now, age) in
+            [("22T10:00:09", "9 s"), ("22T10:05:00", "5 min"), ("26T10:00:00", "4 days"), ("22T09:00:00", "0 s")]
+        {
+            let now = format!("2026-11-{now}Z");
+            assert_eq!(line(&worker, &now), format!("  old worker 4711, {age} old, 1 connection, up to date\n"));
+        }
     }
 }

@@ -78,11 +78,7 @@ impl Flags {
                         value: socket.to_string(),
                         origin: "--socket".to_owned(),
                     });
-                    let socket = match socket {
-                        Address::Unix(path) => Address::Unix(absolute(path)),
-                        other => other.clone(),
-                    };
-                    (name.clone(), Node::new(name, socket))
+                    (name.clone(), Node::new(name, absolute_address(socket)))
                 })
                 .collect();
             for certificate in config.certificates.values_mut() {
@@ -108,6 +104,14 @@ impl Flags {
     }
 }
 
+fn absolute_address(socket: &Address) -> Address {
+    match socket {
+        Address::Unix(path) => Address::Unix(absolute(path)),
+        Address::Master(socket) => Address::Master(Box::new(absolute_address(socket))),
+        other => other.clone(),
+    }
+}
+
 /// What is remembered must mean the same in another directory.
 fn absolute(path: &std::path::Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -120,6 +124,7 @@ impl Node {
         Self {
             name,
             socket,
+            master: None,
             tls: None,
             crt_dir: None,
             haproxy_crt_dir: None,

@@ -150,8 +150,11 @@ pub enum Via {
 pub struct Node {
     /// Its name.
     pub name: NodeName,
-    /// Its stats socket.
+    /// Its stats socket, or its master's where that is all that is known; it tells one node from another.
     pub socket: Address,
+    /// Its master's socket, besides the stats socket; see [`Node::master`].
+    #[serde(default)]
+    pub master: Option<Address>,
     /// The files with which one behind TLS is reached.
     #[serde(default)]
     pub tls: Option<ClientTls>,
@@ -330,6 +333,12 @@ impl Certificate {
 }
 
 impl Node {
+    /// The socket through which old workers are reached, where it is known.
+    #[must_use]
+    pub fn master(&self) -> Option<&Address> {
+        self.master.as_ref().or_else(|| Some(&self.socket).filter(|socket| matches!(socket, Address::Master(_))))
+    }
+
     /// How its stats socket is reached.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint<'_> {

@@ -143,6 +143,33 @@ fn wrong_certificates_are_refused() {
 }
 
 #[test]
+fn a_node_may_have_a_socket_or_a_master_socket_or_both() {
+    let node = |lines: &str| {
+        let config = parse(&format!("version = 1\n[haproxy.edge]\n{lines}\n")).unwrap();
+        assert_eq!(config.warnings, Vec::<String>::new());
+        config.nodes.into_values().next().unwrap()
+    };
+    let both = node("socket = \"/run/a.sock\"\nmaster = \"/run/m.sock\"");
+    assert_eq!(both.socket.to_string(), "/run/a.sock");
+    assert_eq!(both.master().unwrap().to_string(), "master@/run/m.sock");
+    for lines in ["master = \"/run/m.sock\"", "master = \"master@/run/m.sock\"", "socket = \"master@/run/m.sock\""] {
+        let alone = node(lines);
+        assert_eq!(alone.socket.to_string(), "master@/run/m.sock");
+        assert_eq!(alone.master(), Some(&alone.socket));
+        assert_eq!(serde_json::from_str::<Node>(&serde_json::to_string(&alone).unwrap()).unwrap(), alone);
+    }
+    assert_eq!(node("socket = \"/run/a.sock\"").master(), None);
+
+    let wrong = |lines: &str| problems(&format!("version = 1\n[haproxy.edge]\n{lines}\n")).join("\n");
+    assert_eq!(wrong("verify = []"), "hotcert.toml:2:10: haproxy.edge.socket: is missing");
+    assert_eq!(wrong("master = \"\"").lines().count(), 1);
+    assert!(wrong("master = \"tcp://10.0.0.1:9\"").contains("3:10: haproxy.edge.master: plain TCP off loopback"));
+    assert!(wrong("socket = \"master@tcp://10.0.0.1:9\"").contains("haproxy.edge.socket: plain TCP off loopback"));
+    assert!(wrong("master = \"tls://a.test:9\"").contains("haproxy.edge.master: must be a path or tcp://host:port"));
+    assert!(wrong("soket = \"/x\"\nmaster = \"/m\"").contains("did you mean `socket`?"));
+}
+
+#[test]
 fn a_choice_between_several_is_not_made_silently() {
     let text = FULL
         .replace("issuers = [\"letsencrypt\"]\n", "")

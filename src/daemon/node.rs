@@ -15,8 +15,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::Parts;
 use super::beside::Beside;
 use super::tasks::Life;
-use crate::config::Config;
-use crate::haproxy::Process;
+use crate::config::{Config, Node};
+use crate::haproxy::{OldWorker, Process};
 use crate::model::{CertName, NodeName};
 use crate::reconcile::{CertificateReport, Problem, Report, Verified, Warning};
 use crate::schedule::Retry;
@@ -76,7 +76,7 @@ pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Opti
             }
         }
         // Not given up in the middle: it ends between two certificates by itself.
-        due = Instant::now() + life.during(node.round(&life)).await;
+        due = Instant::now() + life.during(Box::pin(node.round(&life))).await;
     }
 }
 
@@ -95,6 +95,9 @@ impl NodeLoop {
         let known =
             report.as_ref().and_then(|report| report.nodes.first()).and_then(|node| node.pid.zip(node.started_at));
         let found = found.map(|process| (process.pid, process.started_at));
+        if found == known && self.has_lost_a_worker(node).await {
+            return true;
+        }
         if found != known {
             tracing::info!(
                 node = %self.name, before = known.map(|(pid, _)| pid), now = found.map(|(pid, _)| pid),
@@ -102,6 +105,15 @@ impl NodeLoop {
             );
         }
         found != known
+    }
+
+    /// Whether an old worker has ended that the last round has seen.
+    async fn has_lost_a_worker(&self, node: &Node) -> bool {
+        let Some(report) = self.before() else { return false };
+        let known: Vec<u32> = report.nodes.iter().flat_map(|node| &node.old_workers).map(|worker| worker.pid).collect();
+        let Some(master) = node.master().filter(|_| !known.is_empty()) else { return false };
+        let now = OldWorker::workers(&*self.parts.connect, master).await;
+        now.is_ok_and(|now| known.iter().any(|pid| !now.contains(pid)))
     }
 
     /// One round; returns how long to wait for the next.

@@ -30,6 +30,7 @@ pub(super) enum Command<'a> {
     ShowInfo,
     ShowLevel,
     ShowPools,
+    ShowProcesses,
     ShowCertificates,
     ShowCertificate(&'a Slot),
     ShowTransaction(&'a Slot),
@@ -83,6 +84,7 @@ impl Command<'_> {
             Self::ShowInfo => "show info",
             Self::ShowLevel => "show cli level",
             Self::ShowPools => "show pools",
+            Self::ShowProcesses => "show proc",
             Self::ShowCertificates | Self::ShowCertificate(_) | Self::ShowTransaction(_) | Self::ShowStaple(_) => {
                 "show ssl cert"
             }
@@ -113,6 +115,7 @@ impl Command<'_> {
             | Self::ShowInfo
             | Self::ShowLevel
             | Self::ShowPools
+            | Self::ShowProcesses
             | Self::ShowCertificates
             | Self::ShowLists
             | Self::ShowSni => String::new(),
@@ -132,6 +135,11 @@ impl Command<'_> {
             Self::Attach { list, slot, .. } | Self::Detach { list, slot, .. } => format!("{slot} in {list}"),
             Self::Client(command) => command.subject(),
         }
+    }
+
+    /// Whether nothing is different after it, so that it can be repeated.
+    pub(super) fn only_reads(&self) -> bool {
+        self.name().starts_with("show ")
     }
 
     /// The bytes to write at once; or nothing, where they would be too long for the worker.
@@ -168,6 +176,7 @@ impl Command<'_> {
             | Self::ShowInfo
             | Self::ShowLevel
             | Self::ShowPools
+            | Self::ShowProcesses
             | Self::ShowCertificates
             | Self::ShowLists
             | Self::ShowSni => format!("{name}\n"),

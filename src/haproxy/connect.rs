@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -17,9 +18,21 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + 'a>>;
 
 /// Opens a byte stream to a node; tests put a scripted peer in its place.
-pub trait Connect: Send + Sync {
+pub trait Connect: Share + Send + Sync {
     /// Opens a stream, for TLS too the bare one: [`Session::open`](super::Session::open) lays TLS over it, and has a deadline.
     fn connect<'a>(&'a self, address: &'a Address) -> Connecting<'a>;
+}
+
+/// How a session keeps what opens connections, for it may need one for each command.
+pub trait Share {
+    /// The same in another hand.
+    fn share(&self) -> Arc<dyn Connect>;
+}
+
+impl<T: Connect + Clone + 'static> Share for T {
+    fn share(&self) -> Arc<dyn Connect> {
+        Arc::new(self.clone())
+    }
 }
 
 /// The operating system's sockets.
@@ -37,6 +50,7 @@ impl Connect for SystemConnect {
                     stream.set_nodelay(true)?;
                     Box::new(stream)
                 }
+                Address::Master(socket) => return self.connect(socket).await,
             };
             Ok(stream)
         })

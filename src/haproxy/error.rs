@@ -107,6 +107,12 @@ pub enum Error {
         #[source]
         source: Option<io::Error>,
     },
+    /// The worker has ended, or never was, as its master says.
+    #[error("{address} has no such worker any more")]
+    WorkerGone {
+        /// The master.
+        address: Address,
+    },
     /// The answer has no end.
     #[error("the answer to `{command}` is too long")]
     Endless {
@@ -187,6 +193,12 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::NoSocket { address: Address::Master(socket), .. } => {
+                return Some(format!("start HAProxy with a master socket: `haproxy -W -S {socket}`"));
+            }
+            Self::NotHaproxy { address: Address::Master(_) } => "give the address of `haproxy -S`",
+            Self::Level { address: Address::Master(_), .. } => "take `level` off the address of `haproxy -S`",
+            Self::WorkerGone { .. } => "look whether HAProxy has reloaded, and its log",
             Self::NoSocket { address, .. } => {
                 return Some(format!(
                     "add `stats socket {address} mode 660 level admin` to the global section of HAProxy's configuration, and start it"
@@ -199,7 +211,11 @@ impl Error {
             Self::Connect { .. } | Self::ConnectTimeout { .. } => "look whether the address is right and HAProxy runs",
             Self::Tls { why, .. } => why.hint(),
             Self::NotHaproxy { .. } | Self::Endless { .. } => "give the address of a `stats socket` line",
-            Self::MasterSocket { .. } => "give the address of a `stats socket` line instead of the one of `haproxy -S`",
+            Self::MasterSocket { address } => {
+                return Some(format!(
+                    "write `master = \"{address}\"` into the node's table of the configuration, or `--socket master@{address}`"
+                ));
+            }
             Self::Level { .. } => "add `level admin` to the `stats socket` line",
             Self::Silent { .. } | Self::Away { .. } => {
                 "HAProxy hangs, or all connections of `stats maxconn` (10 by default) are taken"

@@ -167,9 +167,7 @@ pub struct Process {
 impl Process {
     /// Reads the fields of `show info` that matter; `None` when one of them is missing, so that it is not `HAProxy`.
     pub(super) fn parse(reply: &str) -> Option<Self> {
-        let field = |name: &str| {
-            reply.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name).map(|(_, value)| value))
-        };
+        let field = |name| field(reply, name);
         Some(Self {
             pid: field("Pid")?.parse().ok()?,
             version: field("Version")?.parse().ok()?,
@@ -177,6 +175,11 @@ impl Process {
             stopping: field("Stopping")? != "0",
         })
     }
+}
+
+/// A field of `show info`.
+pub(super) fn field<'a>(show_info: &'a str, name: &str) -> Option<&'a str> {
+    show_info.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name).map(|(_, value)| value))
 }
 
 #[cfg(test)]

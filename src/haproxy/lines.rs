@@ -14,6 +14,7 @@ pub fn socket_lines(address: &Address) -> String {
             format!("# Anyone who reaches this address can take the private keys: prefer tls://.\n{}", tcp(authority))
         }
         Address::Tcp(authority) => tcp(authority),
+        Address::Master(socket) => format!("# On its command line:\nhaproxy -W -S {socket}\n"),
         Address::Tls(Authority { port, .. }) => format!(
             "{}stats timeout 2m\n
 # A frontend that lets in whom its ca-file knows, and leads to that socket. Files: a certificate for the host of {address},

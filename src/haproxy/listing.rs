@@ -121,7 +121,7 @@ pub struct Leaf {
 }
 
 /// More than the longest line after the names has in a description: `HAProxy` shows 256 bytes of a subject.
-const LONGEST_LINE: usize = 512;
+pub(super) const LONGEST_LINE: usize = 512;
 
 impl Loaded {
     /// Whether it is the certificate with these facts, with as many intermediates. (An intermediate that was exchanged for

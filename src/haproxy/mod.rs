@@ -1,6 +1,6 @@
 //! `HAProxy`'s runtime API: what is loaded in one worker, and changing it.
 //!
-//! Owns everything that is written to and read from a stats socket. A [`Session`] is one connection to one worker; it reads,
+//! Owns everything that is written to and read from a stats socket, or a master socket. A [`Session`] is with one worker; it reads,
 //! and changes what needs no transaction. A certificate is replaced by [`Session::stage`] and [`Staged::commit`].
 //!
 //! Invariants:
@@ -13,6 +13,7 @@
 //!
 //! A session is used by one task at a time. That no two sessions of hotcert change one process at once is for the caller to see to.
 
+mod channel;
 mod client_file;
 mod codec;
 mod command;
@@ -22,6 +23,7 @@ mod info;
 mod limit;
 mod lines;
 mod listing;
+mod master;
 mod reply;
 mod session;
 mod staple;
@@ -33,12 +35,13 @@ mod words;
 
 pub use client_file::{HeldCrl, HeldFile, StagedFile};
 pub use command::Part;
-pub use connect::{Connect, Connecting, Stream, SystemConnect};
+pub use connect::{Connect, Connecting, Share, Stream, SystemConnect};
 pub use error::Error;
 pub use info::{CLIENT_FILES_SINCE, Capabilities, Info, Level, Process, Version};
 pub use limit::{PayloadLimit, TooLarge};
 pub use lines::socket_lines;
 pub use listing::{Certificates, Entry, Leaf, ListKind, Loaded, Name, Sni, Status};
+pub use master::OldWorker;
 pub use reply::Rejection;
 pub use session::Session;
 pub use tls::TlsError;

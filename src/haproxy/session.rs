@@ -6,18 +6,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
+use super::channel::Channel;
 use super::command::{Command, listed};
 use super::connect::Connect;
 use super::error::Error;
 use super::info::{Capabilities, Info, Level, Process};
 use super::limit::{PayloadLimit, TooLarge};
 use super::listing::{self, Certificates, Entry, Loaded, Sni};
+use super::master::{self, Master, Target};
 use super::reply::{self, Rejection};
 use super::tls;
 use super::wire::{SILENCE, Wire};
 use super::words::{Filter, Map, Options, Word};
 use crate::bundle::Bundle;
-use crate::model::{Endpoint, Facts, Slot};
+use crate::model::{Address, Endpoint, Facts, Slot};
 
 /// How long a command is repeated while another one is at work on certificates, and how often.
 const LOCKED_DEADLINE: Duration = Duration::from_secs(2);
@@ -27,7 +29,7 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 const BATCH: usize = 256;
 
 /// What is assumed until the worker has said who it is: enough for the commands that ask.
-const BEFORE_INFO: (Capabilities, PayloadLimit) = (
+pub(super) const BEFORE_INFO: (Capabilities, PayloadLimit) = (
     Capabilities {
         sni_listing: false,
         pipelining: false,
@@ -41,12 +43,13 @@ const BEFORE_INFO: (Capabilities, PayloadLimit) = (
     PayloadLimit { bufsize: 1024, long_payloads: false },
 );
 
-/// A connection in prompt mode to one worker. It stays with that worker even after a reload, and keeps it alive: be brief.
+/// A connection in prompt mode to one worker. It stays with that worker even after a reload, and keeps it alive: be brief. Through a
+/// master it is one connection for each command, to the same worker each time.
 ///
 /// One command runs at a time; a session whose stream failed answers every further call by [`Error::Closed`]. Dropping a
 /// session ends no transaction.
 pub struct Session {
-    pub(super) wire: Wire,
+    pub(super) wire: Channel,
     info: Box<Info>,
 }
 
@@ -60,8 +63,17 @@ impl Session {
     /// Connects, and asks who is there. Needs level admin.
     pub async fn open<'a>(connect: &dyn Connect, to: impl Into<Endpoint<'a>>) -> Result<Self, Error> {
         let to = to.into();
-        let address = to.address;
-        let (mut wire, process) = greet(connect, to).await?;
+        let (wire, process) = greet(connect, to).await?;
+        Self::begin(wire, process, to.address).await
+    }
+
+    /// The same with one worker of a master, an old one perhaps.
+    pub async fn open_worker(connect: &dyn Connect, master: &Address, pid: u32) -> Result<Self, Error> {
+        let (wire, process) = greet_worker(connect, master, Target::Worker(pid)).await?;
+        Self::begin(wire, process, master).await
+    }
+
+    async fn begin(mut wire: Channel, process: Process, address: &Address) -> Result<Self, Error> {
         let (can, limit) = BEFORE_INFO;
         let strange = || Error::NotHaproxy { address: address.clone() };
         let level = Level::parse(&wire.ask(Command::ShowLevel, can, limit).await?).ok_or_else(strange)?;
@@ -70,7 +82,9 @@ impl Session {
         }
         let pools = wire.ask(Command::ShowPools, can, limit).await?;
         let bufsize = PayloadLimit::bufsize(&pools).ok_or_else(strange)?;
-        wire.ask(Command::IdleTimeout, can, limit).await?;
+        if let Channel::Socket(wire) = &mut wire {
+            wire.ask(Command::IdleTimeout, can, limit).await?;
+        }
         let payload_limit = PayloadLimit::of(&process.version, bufsize);
         let Process { pid, version, started_at, stopping } = process;
         Ok(Self { wire, info: Box::new(Info { pid, version, started_at, stopping, level, payload_limit }) })
@@ -311,24 +325,41 @@ impl Process {
     /// every second, and keeps no worker alive.
     pub async fn ask<'a>(connect: &dyn Connect, to: impl Into<Endpoint<'a>>) -> Result<Self, Error> {
         let to = to.into();
-        let reply = open(connect, to).await?.ask_once(Command::ShowInfo, BEFORE_INFO.0, BEFORE_INFO.1).await;
+        let (command, (can, limit)) = (Command::ShowInfo, BEFORE_INFO);
+        let reply = match to.address {
+            Address::Master(_) => master::ask(connect, to.address, Target::CurrentWorker, command).await,
+            _ => open(connect, to).await?.ask_once(command, can, limit).await,
+        };
         let reply = reply.map_err(|error| tls::first_answer(to, error))?;
         Self::parse(&reply).ok_or_else(|| Error::NotHaproxy { address: to.address.clone() })
     }
 }
 
 /// Connects, starts prompt mode, and asks which worker it is.
-async fn greet(connect: &dyn Connect, to: Endpoint<'_>) -> Result<(Wire, Process), Error> {
+async fn greet(connect: &dyn Connect, to: Endpoint<'_>) -> Result<(Channel, Process), Error> {
+    if matches!(to.address, Address::Master(_)) {
+        return greet_worker(connect, to.address, Target::CurrentWorker).await;
+    }
     let mut wire = open(connect, to).await?;
     let (can, limit) = BEFORE_INFO;
     let strange = || Error::NotHaproxy { address: to.address.clone() };
 
     wire.greet(to.address, can, limit).await.map_err(|error| tls::first_answer(to, error))?;
     let process = Process::parse(&wire.ask(Command::ShowInfo, can, limit).await?).ok_or_else(strange)?;
-    Ok((wire, process))
+    Ok((Channel::Socket(wire), process))
 }
 
-async fn open(connect: &dyn Connect, to: Endpoint<'_>) -> Result<Wire, Error> {
+/// Asks through a master which worker it is, and stays with that one.
+async fn greet_worker(connect: &dyn Connect, address: &Address, target: Target) -> Result<(Channel, Process), Error> {
+    let mut master = Master::new(connect, address, target);
+    let (can, limit) = BEFORE_INFO;
+    let process = Process::parse(&master.ask(Command::ShowInfo, can, limit).await?);
+    let process = process.ok_or_else(|| Error::NotHaproxy { address: address.clone() })?;
+    master.target = Target::Worker(process.pid);
+    Ok((Channel::Master(master), process))
+}
+
+pub(super) async fn open(connect: &dyn Connect, to: Endpoint<'_>) -> Result<Wire, Error> {
     let address = to.address;
     let seconds = SILENCE.as_secs();
     let client = tls::Client::of(to)?;

@@ -9,8 +9,9 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::Decoder;
+use zeroize::Zeroize;
 
-use super::codec::{CodecError, ReplyCodec};
+use super::codec::{CodecError, MAX_REPLY, ReplyCodec};
 use super::command::Command;
 use super::connect::Stream;
 use super::error::Error;
@@ -103,13 +104,33 @@ impl Wire {
         limit: PayloadLimit,
     ) -> Result<String, Error> {
         self.send(command, can, limit).await?;
+        self.read_to_end(command.name(), ONCE_LIMIT).await
+    }
+
+    /// Writes bytes, says that there are no more, and reads all that comes.
+    pub(super) async fn ask_to_end(mut self, name: &'static str, bytes: &[u8]) -> Result<String, Error> {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.shutdown().await
+        };
+        match timeout(SILENCE, write).await {
+            Ok(Ok(())) => self.read_to_end(name, MAX_REPLY).await,
+            Ok(Err(source)) => Err(Error::Closed { command: name, source: Some(source) }),
+            Err(_) => Err(Error::Silent { command: name, seconds: SILENCE.as_secs() }),
+        }
+    }
+
+    async fn read_to_end(&mut self, name: &'static str, most: usize) -> Result<String, Error> {
         let end = Instant::now() + REPLY_DEADLINE;
         loop {
-            match self.fill(command.name(), end).await {
-                Ok(()) if self.buffer.len() > ONCE_LIMIT => return Err(Error::Endless { command: command.name() }),
+            match self.fill(name, end).await {
+                Ok(()) if self.buffer.len() > most => return Err(Error::Endless { command: name }),
                 Ok(()) => {}
                 Err(Error::Closed { source: None, .. }) => {
-                    return Ok(String::from_utf8_lossy(&self.buffer).into_owned());
+                    let text = String::from_utf8_lossy(&self.buffer).into_owned();
+                    // There may be a private key in it.
+                    self.buffer.zeroize();
+                    return Ok(text);
                 }
                 Err(error) => return Err(error),
             }

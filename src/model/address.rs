@@ -7,7 +7,11 @@ use std::str::FromStr;
 
 use super::{Invalid, serde_as_text};
 
-/// The address of a stats socket (`HAProxy` management guide, section 9.3): a path, `tcp://host:port` or `tls://host:port`.
+/// What tells a master's socket from a worker's.
+const MASTER: &str = "master@";
+
+/// The address of a stats socket (`HAProxy` management guide, section 9.3): a path, `tcp://host:port` or `tls://host:port`; or one
+/// of these after `master@`, for the worker behind a master socket (section 9.4).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
     /// A Unix socket.
@@ -16,6 +20,8 @@ pub enum Address {
     Tcp(Authority),
     /// A TLS frontend that leads to a stats socket.
     Tls(Authority),
+    /// The current worker, through the socket of its master.
+    Master(Box<Self>),
 }
 
 /// Host and port of an address.
@@ -33,6 +39,7 @@ impl Address {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) => true,
+            Self::Master(socket) => socket.is_local(),
             Self::Tcp(Authority { host, .. }) | Self::Tls(Authority { host, .. }) => {
                 host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
             }
@@ -81,6 +88,12 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let refuse = |reason| Err(Invalid::new("HAProxy socket address", text, reason));
+        if let Some(rest) = text.strip_prefix(MASTER) {
+            return match rest.parse()? {
+                Self::Master(_) | Self::Tls(_) => refuse("the socket of a master is a path or tcp://host:port"),
+                socket => Ok(Self::Master(Box::new(socket))),
+            };
+        }
         if let Some(rest) = text.strip_prefix("tcp://") {
             return rest.parse().map(Self::Tcp);
         }
@@ -104,6 +117,7 @@ impl fmt::Display for Address {
             Self::Unix(path) => path.display().fmt(f),
             Self::Tcp(authority) => write!(f, "tcp://{authority}"),
             Self::Tls(authority) => write!(f, "tls://{authority}"),
+            Self::Master(socket) => write!(f, "{MASTER}{socket}"),
         }
     }
 }
@@ -117,13 +131,30 @@ mod tests {
 
     #[test]
     fn an_address_reads_back_what_it_prints() {
-        for text in ["/run/haproxy/admin.sock", "tcp://127.0.0.1:9999", "tcp://[::1]:9999", "tls://edge.example:9443"] {
+        for text in [
+            "/run/haproxy/admin.sock",
+            "tcp://127.0.0.1:9999",
+            "tcp://[::1]:9999",
+            "tls://edge.example:9443",
+            "master@/run/haproxy-master.sock",
+            "master@tcp://127.0.0.1:9998",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("unix@/x".parse::<Address>().unwrap(), Address::Unix("/x".into()));
-        for bad in
-            ["", "http://a:1", "tcp://a", "tcp://a:0", "tcp://a:99999", "tcp://::1:80", "tcp://a b:1", "tcp://[x]:1"]
-        {
+        for bad in [
+            "",
+            "http://a:1",
+            "master@",
+            "master@master@/x",
+            "master@tls://a.test:1",
+            "tcp://a",
+            "tcp://a:0",
+            "tcp://a:99999",
+            "tcp://::1:80",
+            "tcp://a b:1",
+            "tcp://[x]:1",
+        ] {
             assert!(bad.parse::<Address>().is_err(), "{bad:?}");
         }
     }
@@ -131,7 +162,13 @@ mod tests {
     #[test]
     fn only_paths_and_loopback_are_local() {
         let local = |text: &str| text.parse::<Address>().unwrap().is_local();
-        assert!(local("/x") && local("tcp://localhost:1") && local("tcp://127.8.8.8:1") && local("tcp://[::1]:1"));
-        assert!(!local("tcp://10.0.0.1:1") && !local("tcp://localhost.example:1"));
+        assert!(
+            local("/x")
+                && local("tcp://localhost:1")
+                && local("tcp://127.8.8.8:1")
+                && local("tcp://[::1]:1")
+                && local("master@/x")
+        );
+        assert!(!local("tcp://10.0.0.1:1") && !local("tcp://localhost.example:1") && !local("master@tcp://10.0.0.1:1"));
     }
 }

@@ -62,6 +62,7 @@ impl Reconciler<'_> {
             tracing::info!(node = %name, %slot, "aborting our own transaction, left by a process that died");
             session.abort_stale(slot).await.map_err(|error| Error::node(&view.node, error))?;
         }
+        Box::pin(self.abort_stale_in_old_workers(view)).await;
         if view.foreign_transaction.is_none() {
             self.store.clear_staging(&nodes.locks[name])?;
         }

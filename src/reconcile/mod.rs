@@ -29,6 +29,7 @@ mod tickets;
 mod tokens;
 mod twins;
 mod verify;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -45,6 +46,7 @@ pub use report::{CertState, CertificateReport, Foreign, NodeReport, NodeState, P
 pub use tickets::{TicketError, TicketKeeper};
 pub use tokens::{Keeper, TokenError};
 pub use twins::Twins;
+pub use workers::{OldWorker, Outdated, Workers};
 
 use compare::Before;
 use desire::Place;
@@ -191,7 +193,7 @@ impl Reconciler<'_> {
             }
         }
 
-        let (stored, seen) = if let Some(settled) = settled {
+        let (stored, mut seen) = if let Some(settled) = settled {
             settled
         } else {
             let stored = self.read_store();
@@ -199,6 +201,7 @@ impl Reconciler<'_> {
             (stored, seen)
         };
         failures.extend(self.accept_what_is_held(&stored, &seen));
+        Box::pin(self.update_old_workers(&stored, &mut seen, &locks)).await;
         drop(locks);
         let proof = proof.map(|proof| proof.union(&changed).cloned().collect());
         let handshakes = self.prove(proof.as_ref(), &stored, &seen).await;

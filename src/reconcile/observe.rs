@@ -9,7 +9,7 @@ use super::companions::{Companions, Directories};
 use super::desire::{self, Place, Unplaced};
 use super::entries::Lists;
 use super::inventory::Inventory;
-use super::{Foreign, Reconciler, Stored, verify};
+use super::{Foreign, Reconciler, Stored, Workers, verify};
 use crate::bundle::Bundle;
 use crate::config::Node;
 use crate::haproxy::{Error, Info, Loaded, Name, Session, Sni, Status};
@@ -32,6 +32,8 @@ pub struct View {
     pub plan: Plan,
     /// The slot of an open transaction that is not ours.
     pub foreign_transaction: Option<String>,
+    /// Its old workers, where a master socket is configured.
+    pub workers: Workers,
     /// Certificates that have no place on it.
     pub unplaced: BTreeMap<CertName, Unplaced>,
     /// The certificate that should serve each name which it shares with another slot.
@@ -62,6 +64,7 @@ impl Reconciler<'_> {
             actual: Actual { attached: inventory.attached(), ..Actual::default() },
             plan: Plan::default(),
             foreign_transaction: None,
+            workers: Workers::default(),
             unplaced: BTreeMap::new(),
             rightful: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -100,6 +103,8 @@ impl Reconciler<'_> {
         view.rightful = plan::rightful(&view.desired, &view.actual);
         view.actual.shown = self.shown(&view, &inventory).await;
         view.plan = plan::plan(&view.desired, &view.actual);
+        // Most nodes have none: no room is kept for it.
+        view.workers = Box::pin(self.old_workers(&view)).await;
         Ok(view)
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ClientFiles, Failure, FileReport, FileState, Warning};
+use super::{ClientFiles, Failure, FileReport, FileState, OldWorker, Warning};
 use crate::model::{CertName, Identifier, KeyType, NodeName, Serial, Sha256};
 use crate::store::Source;
 
@@ -174,8 +174,8 @@ pub struct NodeReport {
     pub pid: Option<u32>,
     /// When that started.
     pub started_at: Option<Timestamp>,
-    /// Old workers that still serve. They are seen through a master socket, which this version does not use.
-    pub old_workers: Vec<u32>,
+    /// Workers that finish their connections, after a reload. They are seen through a master socket only.
+    pub old_workers: Vec<OldWorker>,
     /// The files by which it judges the certificates of clients.
     pub files: Vec<FileReport>,
     /// What it has loaded that hotcert does not manage.

@@ -47,7 +47,8 @@ impl Reconciler<'_> {
                     (Some(view), None) => view
                         .foreign_transaction
                         .as_ref()
-                        .map(|slot| format!("a certificate transaction that is not ours is open on {slot}")),
+                        .map(|slot| format!("a certificate transaction that is not ours is open on {slot}"))
+                        .or_else(|| view.workers.detail()),
                     (None, None) => None,
                 };
                 NodeReport {
@@ -57,7 +58,7 @@ impl Reconciler<'_> {
                     version: view.map(|view| view.info.version.to_string()),
                     pid: view.map(|view| view.info.pid),
                     started_at: view.map(|view| view.info.started_at),
-                    old_workers: Vec::new(),
+                    old_workers: view.map(|view| view.workers.list.clone()).unwrap_or_default(),
                     files: Vec::new(),
                     foreign: view.map(|view| view.foreign.clone()).unwrap_or_default(),
                     detail,

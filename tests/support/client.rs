@@ -139,6 +139,18 @@ impl Connection {
         read_response(&mut self.stream)
     }
 
+    /// Begins to ask for a path, so that the connection is in use.
+    pub fn begin(&mut self, path: &str) -> io::Result<()> {
+        write!(self.stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host)?;
+        self.stream.flush()
+    }
+
+    /// Ends what was begun, and reads the answer.
+    pub fn finish(&mut self) -> io::Result<Response> {
+        self.stream.write_all(b"\r\n")?;
+        read_response(&mut self.stream)
+    }
+
     /// Posts a document.
     pub fn post(&mut self, path: &str, body: &str) -> io::Result<Response> {
         let (host, length) = (&self.host, body.len());

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::super::Node;
 use super::super::read::{Reader, Section, boolean, one_or_more, parsed, path, text};
-use super::{not_yet, slot_text, tls};
+use super::{slot_text, tls};
 use crate::model::{Address, NodeName, Slot};
 
 /// Bits that a published file may have: it holds a private key, so at most its group may read it.
@@ -24,24 +24,24 @@ pub(super) fn nodes(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<
             }
         };
         let insecure = section.get_or(reader, "insecure", false, boolean);
-        let socket = section.require(reader, "socket", |value| {
-            let address: Address = parsed(value)?;
-            match address {
-                Address::Tcp(_) if !address.is_local() && !insecure => Err(
-                    "plain TCP off loopback lets anyone on the way read private keys; use tls://, or set insecure = true".to_owned(),
-                ),
-                address => Ok(address),
-            }
+        let (has_socket, has_master) = (section.has("socket"), section.has("master"));
+        let master = section.get(reader, "master", |value| match address(value, insecure)? {
+            socket @ Address::Master(_) => Ok(socket),
+            Address::Tls(_) => Err("must be a path or tcp://host:port".to_owned()),
+            socket => Ok(Address::Master(Box::new(socket))),
         });
+        let socket = if has_master {
+            section.get(reader, "socket", |value| address(value, insecure))
+        } else {
+            section.require(reader, "socket", |value| address(value, insecure))
+        };
+        // Without a socket of its own, the worker is reached through its master.
+        let (socket, master) = if has_socket { (socket, master) } else { (master, None) };
         let tls = tls::tls(&mut section, reader, socket.as_ref());
-        for (key, what) in [("master", "the master socket")] {
-            if section.take(key).is_some() {
-                not_yet(reader, &section.key(key), what);
-            }
-        }
         let node = Node {
             name: name.clone().unwrap_or_else(|| "invalid".parse().expect("it is a valid node name")),
             socket: socket.clone().unwrap_or(Address::Unix(PathBuf::new())),
+            master,
             tls,
             crt_dir: section.get(reader, "crt_dir", path),
             haproxy_crt_dir: section.get(reader, "haproxy_crt_dir", slot_text),
@@ -60,6 +60,21 @@ pub(super) fn nodes(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<
         }
     }
     nodes
+}
+
+fn address(value: &DeValue<'_>, insecure: bool) -> Result<Address, String> {
+    let address: Address = parsed(value)?;
+    let is_plain = match &address {
+        Address::Master(socket) => matches!(**socket, Address::Tcp(_)),
+        address => matches!(address, Address::Tcp(_)),
+    };
+    if is_plain && !address.is_local() && !insecure {
+        let instead = if matches!(address, Address::Master(_)) { "a path" } else { "tls://" };
+        return Err(format!(
+            "plain TCP off loopback lets anyone on the way read private keys; use {instead}, or set insecure = true"
+        ));
+    }
+    Ok(address)
 }
 
 fn client_files(value: &DeValue<'_>) -> Result<Vec<Slot>, String> {

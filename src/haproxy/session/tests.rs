@@ -16,7 +16,7 @@ async fn who_is_not_an_admin_socket_of_haproxy_is_told_with_a_cure() {
     let cases = [
         (Peer::new("3.0.11").on("show cli level", "operator"), "level", "level admin"),
         (Peer::default().on("prompt", "RAW:HTTP/1.1 400 Bad Request\r\n"), "is not HAProxy", "stats socket"),
-        (Peer::default().on("prompt", "RAW:master> "), "master socket", "stats socket"),
+        (Peer::default().on("prompt", "RAW:master> "), "master socket", "master = \"/run/haproxy.sock\""),
         (Peer::default().on("prompt", CLOSE), "closed during `prompt`", ""),
         (Peer::default().on("prompt", SILENCE), "no answer to `prompt` within 5 s", "hangs"),
         (Peer::default().on("show info", "what?"), "is not HAProxy", "stats socket"),

@@ -1,0 +1,66 @@
+//! The way to one worker: straight to its socket, or through its master.
+
+use super::command::Command;
+use super::error::Error;
+use super::info::Capabilities;
+use super::limit::PayloadLimit;
+use super::master::Master;
+use super::wire::Wire;
+
+pub(super) enum Channel {
+    /// A connection in prompt mode.
+    Socket(Wire),
+    /// A connection for each command.
+    Master(Master),
+}
+
+impl Channel {
+    /// Whether replies still belong to the commands that were sent.
+    pub(super) fn is_in_step(&self) -> bool {
+        match self {
+            Self::Socket(wire) => wire.is_in_step(),
+            Self::Master(master) => master.is_in_step(),
+        }
+    }
+
+    /// Makes room for a reply with a private key.
+    pub(super) fn expect_secret(&mut self) {
+        match self {
+            Self::Socket(wire) => wire.expect_secret(),
+            // It sees by the command.
+            Self::Master(_) => {}
+        }
+    }
+
+    /// Sends a command and reads its reply.
+    pub(super) async fn ask(
+        &mut self,
+        command: Command<'_>,
+        can: Capabilities,
+        limit: PayloadLimit,
+    ) -> Result<String, Error> {
+        match self {
+            Self::Socket(wire) => wire.ask(command, can, limit).await,
+            Self::Master(master) => master.ask(command, can, limit).await,
+        }
+    }
+
+    /// Sends several commands and reads their replies.
+    pub(super) async fn ask_all<'a>(
+        &mut self,
+        commands: impl IntoIterator<Item = Command<'a>>,
+        can: Capabilities,
+        limit: PayloadLimit,
+    ) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Socket(wire) => wire.ask_all(commands, can, limit).await,
+            Self::Master(master) => {
+                let mut replies = Vec::new();
+                for command in commands {
+                    replies.push(master.ask(command, can, limit).await?);
+                }
+                Ok(replies)
+            }
+        }
+    }
+}
