@@ -182,14 +182,6 @@ impl ClientPem {
         }
         Ok(())
     }
-
-    /// The first list whose time is over.
-    #[must_use]
-    pub fn expired(&self, now: Timestamp) -> Option<Unfit> {
-        let Self::Crl(lists) = self else { return None };
-        let list = lists.iter().find(|list| list.next_update <= now)?;
-        Some(Unfit::Expired { issuer: list.issuer.to_string(), since: list.next_update })
-    }
 }
 
 impl CaCertificate {

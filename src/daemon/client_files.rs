@@ -2,7 +2,7 @@
 //!
 //! A task of its own for each node, so that a revocation does not wait for thousands of certificates that are being loaded. Whether
 //! the files have changed is looked at several times a second: that finds every way to replace one, through symbolic links and on
-//! any file system, and costs less than a hundredth of a per cent of a core.
+//! any file system, and costs some hundredths of a per cent of a core.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

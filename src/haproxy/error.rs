@@ -229,6 +229,9 @@ impl Error {
                 }
                 Rejection::NoList => "name a crt-list or directory of a `bind` line; a single file cannot be added to",
                 Rejection::OutsideDirectory => "choose a slot that is a path right below the directory",
+                Rejection::BadEntry => {
+                    "correct `options` and `filters`: HAProxy's manual tells what a crt-list line may have in this version"
+                }
                 Rejection::NoMap => "name the map in HAProxy's configuration; its file must exist at start",
                 _ => return None,
             },

@@ -237,9 +237,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_certificate_that_nobody_trusts_is_seen() {
-        let server = server(rustls::ALL_VERSIONS, false);
-        let leaf = server.leaf.clone();
-        let (address, names) = server.serve(3).await;
+        let ours = server(rustls::ALL_VERSIONS, false);
+        let leaf = ours.leaf.clone();
+        let (address, names) = ours.serve(3).await;
         for name in [None, Some("192.0.2.1".parse().unwrap()), Some("*.a.test".parse().unwrap())] {
             let served = handshake(address, name.as_ref(), Offer::default()).await.unwrap();
             assert_eq!((served.leaf, served.chain), (leaf.clone(), vec![]));
@@ -270,9 +270,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_wants_a_certificate_of_its_client_is_seen_all_the_same() {
-        let server = server(rustls::ALL_VERSIONS, true);
-        let leaf = server.leaf.clone();
-        let (address, names) = server.serve(2).await;
+        let ours = server(rustls::ALL_VERSIONS, true);
+        let leaf = ours.leaf.clone();
+        let (address, names) = ours.serve(2).await;
         for version in Version::ALL {
             let served = handshake(address, None, Offer { version: Some(version), kind: None }).await.unwrap();
             assert_eq!(served.leaf, leaf, "{version}");

@@ -1,4 +1,4 @@
-//! Which processes of this machine accept connections at an address, as far as `/proc` shows them (proc(5), proc_pid_fd(5)).
+//! Which processes of this machine accept connections at an address, as far as `/proc` shows them (`proc(5)`).
 //!
 //! Whoever may not look into other people's processes sees none. Nothing of it is certain: a process may end meanwhile.
 

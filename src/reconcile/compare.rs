@@ -132,8 +132,17 @@ fn places(seen: &Seen) -> (Vec<Place>, BTreeMap<(NodeName, CertName), Sha1>) {
     let mut places = Vec::new();
     let mut held = BTreeMap::new();
     for (node, view) in &seen.views {
-        let changing: BTreeSet<_> = view.plan.steps.iter().filter_map(changed).collect();
-        if changing.is_empty() {
+        let mut is_changed = false;
+        let mut changing = BTreeSet::new();
+        for step in &view.plan.steps {
+            is_changed |= is_noticed(step);
+            if let Step::Replace { with: Contents::Generation(name), .. } | Step::Attach { certificate: name, .. } =
+                step
+            {
+                changing.insert(name);
+            }
+        }
+        if !is_changed {
             continue;
         }
         let place = |address: &Authority, name: Option<Identifier>, resumes| Place {
@@ -146,7 +155,7 @@ fn places(seen: &Seen) -> (Vec<Place>, BTreeMap<(NodeName, CertName), Sha1>) {
             sessions: Vec::new(),
         };
         places.extend(view.node.verify.iter().map(|address| place(address, None, false)));
-        for certificate in changing.into_iter().flatten() {
+        for certificate in changing {
             let Some(want) = view.desired.certificates.get(certificate) else { continue };
             if let Some(Some(found)) = view.actual.slots.get(&want.slot) {
                 held.insert((node.clone(), certificate.clone()), found.sha1);
@@ -164,13 +173,16 @@ fn places(seen: &Seen) -> (Vec<Place>, BTreeMap<(NodeName, CertName), Sha1>) {
     (places, held)
 }
 
-/// Whether clients may notice a step, and the certificate that it is about, if it is ours.
-fn changed(step: &Step) -> Option<Option<&CertName>> {
+/// Whether a step changes what the running `HAProxy` serves.
+fn is_noticed(step: &Step) -> bool {
     match step {
-        Step::Replace { with: Contents::Generation(certificate), .. }
-        | Step::Attach { certificate, in_memory: true, .. } => Some(Some(certificate)),
-        Step::Replace { with: Contents::OwnFile, .. } => Some(None),
-        _ => None,
+        Step::Replace { .. } | Step::Attach { in_memory: true, .. } | Step::Detach { .. } => true,
+        Step::AbortStale { .. }
+        | Step::Create { .. }
+        | Step::Publish { .. }
+        | Step::Attach { in_memory: false, .. }
+        | Step::Delete { .. }
+        | Step::Unpublish { .. } => false,
     }
 }
 

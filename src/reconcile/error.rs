@@ -161,7 +161,7 @@ pub enum Error {
         state: NodeState,
     },
     /// Clients are shown something else than what was loaded.
-    #[error("node {node}: a client that asks {address} for {name}{offer} is shown {found}, not {expected}")]
+    #[error("node {node}: a client that asks {address} for {name}{offer} is shown {found}")]
     NotServed {
         /// Which node.
         node: NodeName,
@@ -171,26 +171,16 @@ pub enum Error {
         name: String,
         /// What the client offered, where others are shown something else.
         offer: Offer,
-        /// What came.
+        /// What came, and what should have come.
         found: String,
-        /// What should have come.
-        expected: String,
     },
     /// Handshakes disagree.
-    #[error("node {node}: of {handshakes} handshakes with {address} for {name} {found}: {twins}")]
+    #[error("node {node}: {twins}")]
     Twins {
         /// Which node.
         node: NodeName,
-        /// Where was asked.
-        address: String,
-        /// For which name.
-        name: String,
-        /// How many handshakes were answered.
-        handshakes: usize,
-        /// How many of them showed what.
-        found: String,
-        /// Who accepts connections there.
-        twins: Twins,
+        /// What they showed, and who accepts connections there.
+        twins: Box<Twins>,
     },
     /// `HAProxy` would die of replacing or deleting a certificate.
     #[error("certificate {certificate} stays as it is on node {node}: HAProxy may have loaded it with {}, and would crash", .file.display())]
@@ -328,10 +318,10 @@ impl Error {
                     .to_owned(),
             ),
             Self::NotServed { .. } => Some(
-                "look for another bind line or another HAProxy on that address, for a filter of the crt-list entry, or for another certificate with that name"
+                "look for another bind line or another HAProxy on that address, for a filter of the crt-list entry, for ciphers that leave its kind of key no client, or for another certificate with that name"
                     .to_owned(),
             ),
-            Self::Twins { address, twins, .. } => Some(twins.hint(address)),
+            Self::Twins { twins, .. } => Some(twins.hint()),
             Self::Timestamps { .. } => Some(TIMESTAMPS_HINT.to_owned()),
             Self::NotStapled { .. } => Some("HAProxy's log says why".to_owned()),
             Self::Store(source) => source.hint(),

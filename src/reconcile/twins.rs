@@ -11,15 +11,22 @@ use futures_util::future::join_all;
 
 use super::Error;
 use super::verify::{Question, Wrong, resolve};
-use crate::model::{Facts, Sha256};
+use crate::model::{Authority, Facts, Identifier, Sha256};
 use crate::probe::{self, Listener, Offer, Served};
 
 /// How many handshakes tell whether all clients are shown the same: two processes that share them escape once in 128 times.
 const HANDSHAKES: usize = 8;
 
-/// The processes that accept connections at an address.
+/// Handshakes with an address that disagree, and the processes that accept connections there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Twins {
+    address: Authority,
+    /// For which was asked.
+    name: Identifier,
+    /// How many handshakes were answered.
+    handshakes: usize,
+    /// How many of them showed what.
+    found: String,
     listeners: Vec<Listener>,
     /// The one that answers for the node.
     pid: u32,
@@ -28,7 +35,7 @@ pub struct Twins {
 /// Looks again at what was wrong, and says what exactly it is; nothing, when it has passed.
 pub(super) async fn inquire(question: &Question<'_>, wrong: Wrong) -> Result<(), Error> {
     let Ok(address) = resolve(question.address).await else {
-        return Err(question.not_served(wrong.found, Offer::default()));
+        return Err(question.not_served(&wrong.found, Offer::default()));
     };
     let handshakes = (0..HANDSHAKES).map(|_| probe::handshake(address, Some(&question.name), wrong.offer));
     let shown = join_all(handshakes).await;
@@ -42,14 +49,15 @@ pub(super) async fn inquire(question: &Question<'_>, wrong: Wrong) -> Result<(),
     if counts.len() > 1 {
         let counts: Vec<_> = counts.into_iter().map(|(said, count)| format!("{count} {said}")).collect();
         let listeners = tokio::task::spawn_blocking(move || probe::listeners(address)).await.unwrap_or_default();
-        return Err(Error::Twins {
-            node: question.node.clone(),
-            address: question.address.to_string(),
-            name: question.name.human(),
+        let twins = Twins {
+            address: question.address.clone(),
+            name: question.name.clone(),
             handshakes: shown.len(),
             found: counts.join(" and "),
-            twins: Twins { listeners, pid: question.pid },
-        });
+            listeners,
+            pid: question.pid,
+        };
+        return Err(Error::Twins { node: question.node.clone(), twins: Box::new(twins) });
     }
     let found = match shown.into_iter().next() {
         Some(Ok(served)) => match question.judge(&served) {
@@ -57,13 +65,13 @@ pub(super) async fn inquire(question: &Question<'_>, wrong: Wrong) -> Result<(),
             Err(found) => {
                 let others = probe::handshake(address, Some(&question.name), Offer::default()).await;
                 let is_for_all = others.is_ok_and(|others| leaf(&others) == leaf(&served));
-                return Err(question.not_served(found, if is_for_all { Offer::default() } else { wrong.offer }));
+                return Err(question.not_served(&found, if is_for_all { Offer::default() } else { wrong.offer }));
             }
         },
         _ => wrong.found,
     };
     let others = probe::handshake(address, Some(&question.name), Offer::default()).await;
-    Err(question.not_served(found, if others.is_ok() { wrong.offer } else { Offer::default() }))
+    Err(question.not_served(&found, if others.is_ok() { wrong.offer } else { Offer::default() }))
 }
 
 /// What a handshake showed, in as few words as tell it from others.
@@ -94,14 +102,13 @@ impl Twins {
     }
 
     /// What to do about it, for people.
-    pub(super) fn hint(&self, address: &str) -> String {
+    pub(super) fn hint(&self) -> String {
         let strangers = self.strangers();
         if strangers.is_empty() {
-            let port = address.rsplit(':').next().unwrap_or_default();
             return format!(
-                "find them by `ss -ltnp 'sport = :{port}'` as root; the HAProxy of this node calls itself process {}; end the \
+                "find them by `ss -ltnp 'sport = :{}'` as root; the HAProxy of this node calls itself process {}; end the \
                  other one: an old HAProxy ends its connections and goes by `kill -USR1 PID`",
-                self.pid
+                self.address.port, self.pid
             );
         }
         let (who, pids): (Vec<_>, Vec<_>) =
@@ -116,9 +123,11 @@ impl Twins {
     }
 }
 
-/// As in "processes 97 (haproxy) and 812 (haproxy) answer there".
+/// As in "process 97 (haproxy) and process 812 (haproxy) answer there".
 impl fmt::Display for Twins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, name, handshakes, found, .. } = self;
+        write!(f, "of {handshakes} handshakes with {address} for {} {found}: ", name.human())?;
         let listeners: Vec<_> = self.listeners.iter().map(describe).collect();
         match &listeners[..] {
             [] | [_] => f.write_str("more than one process answers there"),
@@ -137,24 +146,30 @@ mod tests {
 
     fn twins(listeners: &[(u32, u64)]) -> Twins {
         let listener = |&(pid, socket)| Listener { pid, name: "haproxy".to_owned(), sockets: BTreeSet::from([socket]) };
-        Twins { listeners: listeners.iter().map(listener).collect(), pid: 97 }
+        Twins {
+            address: "[::1]:443".parse().unwrap(),
+            name: "a.test".parse().unwrap(),
+            handshakes: 8,
+            found: "3 showed serial 0a and 5 showed serial 0b".to_owned(),
+            listeners: listeners.iter().map(listener).collect(),
+            pid: 97,
+        }
     }
 
     #[test]
     fn who_shares_a_socket_with_the_node_belongs_to_it() {
         let found = twins(&[(96, 1), (97, 1), (812, 2)]);
-        assert_eq!(
-            found.to_string(),
-            "process 96 (haproxy), process 97 (haproxy) and process 812 (haproxy) answer there"
-        );
-        assert!(found.hint("[::1]:443").contains("`kill -USR1 812`"), "{}", found.hint("[::1]:443"));
+        let expected = "of 8 handshakes with [::1]:443 for a.test 3 showed serial 0a and 5 showed serial 0b: \
+                        process 96 (haproxy), process 97 (haproxy) and process 812 (haproxy) answer there";
+        assert_eq!(found.to_string(), expected);
+        assert!(found.hint().contains("`kill -USR1 812`"), "{}", found.hint());
     }
 
     #[test]
     fn nobody_is_accused_where_the_own_process_is_not_seen() {
         for found in [twins(&[]), twins(&[(1, 1), (2, 2)])] {
-            assert!(found.hint("[::1]:443").contains("`ss -ltnp 'sport = :443'`"), "{}", found.hint("[::1]:443"));
+            assert!(found.hint().contains("`ss -ltnp 'sport = :443'`"), "{}", found.hint());
         }
-        assert_eq!(twins(&[]).to_string(), "more than one process answers there");
+        assert!(twins(&[]).to_string().ends_with(": more than one process answers there"));
     }
 }

@@ -138,7 +138,7 @@ impl Reconciler<'_> {
                     inquiries += 1;
                     twins::inquire(question, wrong).await
                 } else {
-                    Err(question.not_served(wrong.found, Offer::default()))
+                    Err(question.not_served(&wrong.found, Offer::default()))
                 };
             }
         }
@@ -229,14 +229,13 @@ impl Question<'_> {
         Ok(())
     }
 
-    pub(super) fn not_served(&self, found: String, offer: Offer) -> Error {
+    pub(super) fn not_served(&self, found: &str, offer: Offer) -> Error {
         Error::NotServed {
             node: self.node.clone(),
             address: self.address.to_string(),
             name: self.name.human(),
             offer,
-            found,
-            expected: format!("serial {} of certificate {}", self.expected.facts.serial, self.owner),
+            found: format!("{found}, not serial {} of certificate {}", self.expected.facts.serial, self.owner),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::support::{Club, HaproxyVersion};
 
 #[test]
 fn a_bad_file_is_refused_with_its_reason_and_changes_nothing() {
-    let gatehouse = Gatehouse::new(HaproxyVersion::V3_2);
+    let mut gatehouse = Gatehouse::new(HaproxyVersion::V3_2);
     let (club, alice) = (&gatehouse.club, &gatehouse.alice);
     replace(&gatehouse.crl_file(), &club.crl_from(-60, 3600, &[]));
     gatehouse.run(&["sync"]).expect_code(0);
@@ -53,6 +53,13 @@ fn a_bad_file_is_refused_with_its_reason_and_changes_nothing() {
     replace(&gatehouse.crl_file(), &club.crl_from(-5, 3600, std::slice::from_ref(&alice.serial)));
     gatehouse.run(&["sync"]).expect_code(0);
     assert!(!gatehouse.lets_in(alice) && gatehouse.lets_in(&gatehouse.bob));
+
+    // HAProxy itself reads anything.
+    replace(&gatehouse.crl_file(), &club.crl_from(-30, -10, &[]));
+    gatehouse.house.haproxy().restart();
+    assert!(!gatehouse.lets_in(&gatehouse.bob));
+    let problem = gatehouse.problem().unwrap();
+    assert!(problem["message"].as_str().unwrap().contains("has expired"), "{problem}");
 }
 
 /// HAProxy dies when it shows such a list, and reads one at its start all the same.

@@ -24,6 +24,7 @@ fn an_option_that_haproxy_does_not_know_leaves_nothing_behind(version: HaproxyVe
         let failed = run(&edge, &shop("options = \"[bogus x]\""), &["push", &file, "--name", "shop", "--json"]);
         let failed = failed.expect_code(1).json();
         assert!(failed["error"]["causes"].to_string().contains("options or filters"), "{failed:#}");
+        assert!(failed["error"]["hint"].as_str().unwrap().contains("`options` and `filters`"), "{failed:#}");
         assert_eq!(edge.memory(), memory);
         assert!(snapshot(edge.haproxy.dir()) == files, "files were changed");
         assert!(!edge.haproxy.cli("show ssl cert").contains("shop"));

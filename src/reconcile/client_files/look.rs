@@ -36,7 +36,7 @@ pub(super) struct Look {
 }
 
 enum Verdict {
-    /// Memory has what the file has; which may be out of date, all the same.
+    /// Memory has what the file has; which may not be fit for it, all the same.
     Same(Box<ClientPem>, Option<Unfit>),
     /// It has to be loaded.
     Load(Box<ClientPem>),
@@ -69,7 +69,7 @@ impl Look {
 
     pub(super) fn report(&self) -> FileReport {
         let (state, detail) = match &self.verdict {
-            Verdict::Same(_, outdated) => (FileState::InSync, outdated.as_ref().map(ToString::to_string)),
+            Verdict::Same(_, unfit) => (FileState::InSync, unfit.as_ref().map(ToString::to_string)),
             Verdict::Load(_) => (FileState::Stale, Some(format!("to do: replace the {} in memory", self.kind))),
             Verdict::Refused(refusal) => (FileState::Refused, Some(chain(refusal))),
         };
@@ -79,7 +79,7 @@ impl Look {
     pub(super) fn problem(&self, node: &NodeName) -> Option<Problem> {
         let (message, hint) = match &self.verdict {
             Verdict::Same(_, None) | Verdict::Load(_) => return None,
-            Verdict::Same(_, Some(outdated)) => (outdated.to_string(), outdated.hint().to_owned()),
+            Verdict::Same(_, Some(unfit)) => (unfit.to_string(), unfit.hint().to_owned()),
             Verdict::Refused(refusal) => (format!("not loaded: {}", chain(refusal)), refusal.hint()),
         };
         Some(Problem {
@@ -152,20 +152,27 @@ impl Reconciler<'_> {
                 ClientFile::CrlFile => digest.is_none_or(|digest| *digest == pem.digest()),
             };
             if held.is(&pem) && is_same_to_the_end {
-                let outdated = pem.expired(self.clock.now());
-                return Ok(Verdict::Same(Box::new(pem), outdated));
+                return Ok(self.same(pem, authorities));
             }
             served = held.served();
         } else if !info.capabilities().client_files && changed == started {
             // Written in the second in which HAProxy started: most likely just before, and there is nothing to be done but to say so.
-            let outdated = pem.expired(self.clock.now());
-            return Ok(Verdict::Same(Box::new(pem), outdated));
+            return Ok(self.same(pem, authorities));
         } else if !session.has_client_file(pem.kind(), file).await.map_err(|error| Error::node(node, error))? {
             return Ok(Verdict::Refused(Refusal::Unused(pem.kind())));
         }
         Ok(self
             .gate(&info, file, &pem, authorities, &served)
             .map_or_else(Verdict::Refused, |()| Verdict::Load(Box::new(pem))))
+    }
+
+    /// HAProxy has it, and may have read at its start what it would not be given now.
+    fn same(&self, pem: ClientPem, authorities: &[CaCertificate]) -> Verdict {
+        let unfit = match authorities {
+            [] => None,
+            some => pem.check(some, &[], self.clock.now()).err(),
+        };
+        Verdict::Same(Box::new(pem), unfit)
     }
 
     fn gate(
