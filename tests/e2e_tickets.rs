@@ -47,19 +47,25 @@ fn a_ticket_of_one_node_is_resumed_on_another_until_its_window_is_over() {
         }
         fleet.sync();
         assert_eq!(fleet.held(0), planted);
-        before.iter().for_each(|client| assert!(client.is_resumed(fleet.address(1))));
+        for client in &before {
+            assert!(client.is_resumed(fleet.address(1)));
+        }
 
         fleet.rotate();
         assert_eq!(fleet.held(0)[..2], planted[1..]);
         for client in &across {
             assert!(client.is_resumed(fleet.address(1)), "across a rotation: {versions:?}");
         }
-        after.iter().for_each(|client| assert!(!client.is_resumed(fleet.address(1))));
+        for client in &after {
+            assert!(!client.is_resumed(fleet.address(1)));
+        }
         fleet.rotate();
         for client in &late {
             assert!(!client.is_resumed(fleet.address(1)), "older than the window: {versions:?}");
         }
-        after.iter().for_each(|client| assert!(client.is_resumed(fleet.address(0))));
+        for client in &after {
+            assert!(client.is_resumed(fleet.address(0)));
+        }
     }
 }
 

@@ -166,7 +166,7 @@ fn a_node_may_have_a_socket_or_a_master_socket_or_both() {
     assert!(wrong("master = \"tcp://10.0.0.1:9\"").contains("3:10: haproxy.edge.master: plain TCP off loopback"));
     assert!(wrong("socket = \"master@tcp://10.0.0.1:9\"").contains("haproxy.edge.socket: plain TCP off loopback"));
     assert!(wrong("master = \"tls://a.test:9\"").contains("haproxy.edge.master: must be a path or tcp://host:port"));
-    assert!(wrong("soket = \"/x\"\nmaster = \"/m\"").contains("did you mean `socket`?"));
+    assert!(wrong("sockets = \"/x\"\nmaster = \"/m\"").contains("did you mean `socket`?"));
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl NodeLoop {
         let found = Process::ask(&*self.parts.connect, node.endpoint()).await.ok();
         let report = self.before();
         let known =
-            report.as_ref().and_then(|report| report.nodes.first()).and_then(|node| node.pid.zip(node.started_at));
+            report.as_ref().and_then(|report| report.nodes.first()).and_then(|node| Some((node.pid?, node.started_at)));
         let found = found.map(|process| (process.pid, process.started_at));
         if found == known && self.has_lost_a_worker(node).await {
             return true;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::info::Level;
+use super::info::{Level, Version};
 use super::limit::TooLarge;
 use super::reply::Rejection;
 use super::tls::TlsError;
@@ -75,6 +75,14 @@ pub enum Error {
     NotHaproxy {
         /// What was tried.
         address: Address,
+    },
+    /// It is too old.
+    #[error("HAProxy {version} at {address} is too old: hotcert needs {}.{} or newer", Version::OLDEST.0, Version::OLDEST.1)]
+    TooOld {
+        /// What was tried.
+        address: Address,
+        /// What it is.
+        version: Version,
     },
     /// It is the master's socket.
     #[error("{address} is a master socket")]
@@ -182,9 +190,11 @@ impl Error {
                 _ => Retry::Never,
             },
             Self::Tls { why, .. } => why.retry(),
-            Self::NotHaproxy { .. } | Self::MasterSocket { .. } | Self::Level { .. } | Self::TooLarge { .. } => {
-                Retry::Never
-            }
+            Self::NotHaproxy { .. }
+            | Self::TooOld { .. }
+            | Self::MasterSocket { .. }
+            | Self::Level { .. }
+            | Self::TooLarge { .. } => Retry::Never,
             _ => Retry::Backoff,
         }
     }
@@ -211,6 +221,7 @@ impl Error {
             Self::Connect { .. } | Self::ConnectTimeout { .. } => "look whether the address is right and HAProxy runs",
             Self::Tls { why, .. } => why.hint(),
             Self::NotHaproxy { .. } | Self::Endless { .. } => "give the address of a `stats socket` line",
+            Self::TooOld { .. } => "upgrade HAProxy: before 2.2, certificates cannot be added while it runs",
             Self::MasterSocket { address } => {
                 return Some(format!(
                     "write `master = \"{address}\"` into the node's table of the configuration, or `--socket master@{address}`"

@@ -15,8 +15,8 @@ pub struct Info {
     pub pid: u32,
     /// Its version.
     pub version: Version,
-    /// When it started, to the second.
-    pub started_at: Timestamp,
+    /// When it started, to the second; `None` below 2.4, which does not tell.
+    pub started_at: Option<Timestamp>,
     /// Whether it is going away: after a reload, an old worker finishes its connections.
     pub stopping: bool,
     /// What the socket may do.
@@ -96,6 +96,18 @@ impl FromStr for Version {
     }
 }
 
+impl Version {
+    /// The oldest branch that can be used: certificates are made and attached at runtime since then (management guide of 2.2,
+    /// `new ssl cert` and `add ssl crt-list`).
+    pub const OLDEST: (u16, u16) = (2, 2);
+
+    /// Whether it has what is needed.
+    #[must_use]
+    pub fn is_supported(&self) -> bool {
+        self.branch >= Self::OLDEST
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -112,7 +124,7 @@ pub struct Capabilities {
     /// answer is read before the next command is written.
     pub pipelining: bool,
     /// `set ssl cert` takes the ending `.crt` for a part of a certificate, so that it must be written twice (seen on 2.6.12,
-    /// not on 2.8.25).
+    /// not on 2.8.25; up to 2.5 there is no such part in `cert_exts` of its source).
     pub crt_is_a_suffix: bool,
     /// `show ssl cert NAME.ocsp` tells what is stapled to a certificate (2.5).
     pub shows_staples: bool,
@@ -136,7 +148,7 @@ impl Capabilities {
         Self {
             sni_listing: version.branch >= (3, 2),
             pipelining: version.branch >= (2, 8),
-            crt_is_a_suffix: version.branch < (2, 8),
+            crt_is_a_suffix: (2, 6) <= version.branch && version.branch < (2, 8),
             shows_staples: version.branch >= (2, 5),
             long_descriptions: version.branch >= (2, 8),
             client_files: match version.branch {
@@ -158,8 +170,8 @@ pub struct Process {
     pub pid: u32,
     /// Its version.
     pub version: Version,
-    /// When it started, to the second.
-    pub started_at: Timestamp,
+    /// When it started, to the second; `None` below 2.4, which does not tell.
+    pub started_at: Option<Timestamp>,
     /// Whether it is going away.
     pub stopping: bool,
 }
@@ -171,7 +183,9 @@ impl Process {
         Some(Self {
             pid: field("Pid")?.parse().ok()?,
             version: field("Version")?.parse().ok()?,
-            started_at: Timestamp::from_second(field("Start_time_sec")?.parse().ok()?).ok()?,
+            started_at: field("Start_time_sec")
+                .and_then(|seconds| seconds.parse().ok())
+                .and_then(|seconds| Timestamp::from_second(seconds).ok()),
             stopping: field("Stopping")? != "0",
         })
     }
@@ -204,15 +218,23 @@ mod tests {
         let reply = "Name: HAProxy\nVersion: 2.6.12-1+deb12u3\nProcess_num: 1\nPid: 14078\nUptime_sec: 0\nStopping: 1\nStart_time_sec: 1795369036\n";
         let process = Process::parse(reply).unwrap();
         assert_eq!(process.pid, 14078);
-        assert_eq!(process.started_at.as_second(), 1_795_369_036);
+        assert_eq!(process.started_at.unwrap().as_second(), 1_795_369_036);
+        let older = Process::parse(&reply.replace("Start_time_sec: 1795369036\n", "")).unwrap();
+        assert_eq!((older.pid, older.started_at), (14078, None));
         assert!(process.stopping);
         assert!(Process::parse("Unknown command").is_none());
         assert!(Process::parse(&reply.replace("Pid: ", "Pid: x")).is_none());
     }
 
     #[test]
-    fn only_the_oldest_version_has_the_crt_suffix_and_no_pipelining() {
+    fn what_a_version_can_do_follows_from_its_number() {
         let of = |text: &str| Capabilities::of(&text.parse().unwrap());
+        let is_supported = |text: &str| text.parse::<Version>().unwrap().is_supported();
+        assert!(!is_supported("1.8.30") && !is_supported("2.0.35") && !is_supported("2.1.12"));
+        assert!(is_supported("2.2.0") && is_supported("2.10.1") && is_supported("3.5-dev5"));
+        for old in ["2.2.33", "2.4.30", "2.5.14"] {
+            assert!(!of(old).crt_is_a_suffix && !of(old).pipelining && !of(old).long_descriptions, "{old}");
+        }
         assert!(of("2.6.12").crt_is_a_suffix && !of("2.6.12").pipelining);
         assert!(!of("2.8.25").crt_is_a_suffix && of("2.8.25").pipelining);
         assert!(!of("3.0.11").sni_listing && of("3.2.26").sni_listing);

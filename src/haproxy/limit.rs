@@ -26,12 +26,19 @@ pub struct PayloadLimit {
     pub bufsize: usize,
     /// Whether a payload may be longer than a buffer (3.4).
     pub long_payloads: bool,
+    /// Major and minor number of the version, for messages.
+    pub branch: (u16, u16),
 }
 
 /// A command is longer than a worker takes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it takes {size} bytes on the runtime API, and {limit} is the most that HAProxy takes")]
+#[error(
+    "it takes {size} bytes on the runtime API, and HAProxy {}.{} with {setting} = {} takes {limit} at most",
+    .branch.0, .branch.1, .limit + MARGIN + 1
+)]
 pub struct TooLarge {
+    /// Major and minor number of the version.
+    pub branch: (u16, u16),
     /// Size of the whole command, in bytes.
     pub size: usize,
     /// The most that can be sent, in bytes.
@@ -63,7 +70,7 @@ pub(super) enum Verdict {
 
 impl PayloadLimit {
     pub(super) fn of(version: &Version, bufsize: usize) -> Self {
-        Self { bufsize, long_payloads: version.branch >= (3, 4) }
+        Self { bufsize, long_payloads: version.branch >= (3, 4), branch: version.branch }
     }
 
     /// Reads the size of a buffer from `show pools`.
@@ -77,7 +84,7 @@ impl PayloadLimit {
         let names: usize = facts.names.iter().map(|name| "DNS:, ".len() + name.to_string().len()).sum();
         let size = DESCRIPTION + slot.as_str().len() + names + facts.chain_length * DESCRIBED_ISSUER;
         let below = self.bufsize.saturating_sub(MARGIN);
-        if size < below { Ok(()) } else { Err(TooLarge::new(size, below.saturating_sub(1), "tune.bufsize")) }
+        if size < below { Ok(()) } else { Err(self.below_a_buffer(size)) }
     }
 
     /// Judges a command of `line` bytes and a payload of `payload` bytes, each with its line end; a PEM can be padded.
@@ -88,21 +95,24 @@ impl PayloadLimit {
             return Ok(Verdict::Fits);
         }
         if !(self.long_payloads && is_pem && line < below) {
-            return Err(TooLarge::new(size, below.saturating_sub(1), "tune.bufsize"));
+            return Err(self.below_a_buffer(size));
         }
         let above = self.bufsize + MARGIN;
         let padding = above.saturating_sub(size);
         let most = DEFAULT_MAX_PAYLOAD.saturating_sub(MARGIN + 1);
         if payload + padding > most {
-            return Err(TooLarge::new(size, most, "tune.cli.max-payload-size"));
+            return Err(self.too_large(size, DEFAULT_MAX_PAYLOAD, "tune.cli.max-payload-size"));
         }
         Ok(if padding == 0 { Verdict::Fits } else { Verdict::Pad(padding) })
     }
-}
 
-impl TooLarge {
-    fn new(size: usize, limit: usize, setting: &'static str) -> Self {
-        Self { size, limit, setting, suggested: (size + MARGIN + 1).next_power_of_two() }
+    fn below_a_buffer(&self, size: usize) -> TooLarge {
+        self.too_large(size, self.bufsize, "tune.bufsize")
+    }
+
+    fn too_large(&self, size: usize, value: usize, setting: &'static str) -> TooLarge {
+        let suggested = (size + MARGIN + 1).next_power_of_two();
+        TooLarge { branch: self.branch, size, limit: value.saturating_sub(MARGIN + 1), setting, suggested }
     }
 }
 
@@ -145,6 +155,10 @@ mod tests {
     #[test]
     fn the_hint_is_a_line_of_configuration() {
         let refused = limit("2.6.12").judge(100, 16500, true).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "it takes 16600 bytes on the runtime API, and HAProxy 2.6 with tune.bufsize = 16384 takes 16319 at most"
+        );
         assert_eq!(
             refused.hint(),
             "set `tune.bufsize 32768` in the global section of HAProxy's configuration, and reload it"

@@ -164,7 +164,7 @@ impl OldWorker {
         let number = |name| field(show_info, name)?.parse().ok();
         Some(Self {
             pid,
-            started_at,
+            started_at: started_at?,
             connections: number("CurrConns")?,
             tls_connections: number("CurrSslConns").unwrap_or(0),
         })

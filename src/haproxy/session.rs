@@ -40,7 +40,7 @@ pub(super) const BEFORE_INFO: (Capabilities, PayloadLimit) = (
         ca_file_parts: false,
         dump: false,
     },
-    PayloadLimit { bufsize: 1024, long_payloads: false },
+    PayloadLimit { bufsize: 1024, long_payloads: false, branch: (0, 0) },
 );
 
 /// A connection in prompt mode to one worker. It stays with that worker even after a reload, and keeps it alive: be brief. Through a
@@ -76,6 +76,9 @@ impl Session {
     async fn begin(mut wire: Channel, process: Process, address: &Address) -> Result<Self, Error> {
         let (can, limit) = BEFORE_INFO;
         let strange = || Error::NotHaproxy { address: address.clone() };
+        if !process.version.is_supported() {
+            return Err(Error::TooOld { address: address.clone(), version: process.version });
+        }
         let level = Level::parse(&wire.ask(Command::ShowLevel, can, limit).await?).ok_or_else(strange)?;
         if level < Level::Admin {
             return Err(Error::Level { address: address.clone(), level });

@@ -48,14 +48,16 @@ pub(super) fn settle(desired: &Desired, actual: &Actual) -> Settled {
         let (Some(&shown), Some(certificate)) = (shown, winner.certificate) else {
             continue;
         };
-        if !contenders[shown].can_be_loaded() {
+        if contenders[shown].can_be_loaded() {
+            loaded.extend(behind.iter().filter(|&&at| contenders[at].can_be_loaded()));
+        } else {
+            // Whatever else is loaded again, it stays in front.
             let slot = contenders[shown].slot.clone();
             let conflict = Conflict { name: at.0, certificate: certificate.clone(), slot };
             if !conflicts.contains(&conflict) {
                 conflicts.push(conflict);
             }
         }
-        loaded.extend(behind.iter().filter(|&&at| contenders[at].can_be_loaded()));
     }
 
     // What is loaded moves behind its rivals, so those that should stand behind it are loaded after it.

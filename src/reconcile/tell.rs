@@ -57,7 +57,7 @@ impl Reconciler<'_> {
                     reachable: view.is_some(),
                     version: view.map(|view| view.info.version.to_string()),
                     pid: view.map(|view| view.info.pid),
-                    started_at: view.map(|view| view.info.started_at),
+                    started_at: view.and_then(|view| view.info.started_at),
                     old_workers: view.map(|view| view.workers.list.clone()).unwrap_or_default(),
                     files: Vec::new(),
                     foreign: view.map(|view| view.foreign.clone()).unwrap_or_default(),

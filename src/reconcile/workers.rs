@@ -114,9 +114,10 @@ impl Reconciler<'_> {
     async fn look_into(&self, view: &View, worker: &mut OldWorker) -> Result<(), haproxy::Error> {
         let Some(mut session) = self.session_with(view, worker).await? else { return Ok(()) };
         let certificates = session.certificates().await?;
-        let wants: Vec<_> = view.desired.certificates.iter().collect();
-        let wants: Vec<_> = wants
-            .into_iter()
+        let wants: Vec<_> = view
+            .desired
+            .certificates
+            .iter()
             .filter(|(_, want)| certificates.contains(&want.slot))
             .filter(|(_, want)| session.info().can_describe(&want.slot, &want.facts).is_ok())
             .collect();
@@ -248,7 +249,7 @@ impl Reconciler<'_> {
     async fn session_with(&self, view: &View, worker: &OldWorker) -> Result<Option<Session>, haproxy::Error> {
         let Some(master) = view.node.master() else { return Ok(None) };
         let session = Session::open_worker(self.connect, master, worker.pid).await?;
-        let is_same = session.info().started_at == worker.started_at && session.info().stopping;
+        let is_same = session.info().started_at == Some(worker.started_at) && session.info().stopping;
         Ok(is_same.then_some(session))
     }
 }

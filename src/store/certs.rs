@@ -273,8 +273,8 @@ impl Store {
         let target = match fs::read_link(&path) {
             Ok(target) => target,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // The first generation without a link: its `add` was interrupted, so it never was current.
-                let never_was = matches!(self.generations(name)?.as_slice(), [] | [1]);
+                // One generation without a link: its `add` was interrupted, or taken back, so it is as if it never was current.
+                let never_was = self.generations(name)?.len() <= 1;
                 return if never_was { Ok(None) } else { Err(broken("is missing")) };
             }
             Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(broken("is no symbolic link")),

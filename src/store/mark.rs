@@ -11,6 +11,8 @@ use crate::model::CertName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     current: Option<u64>,
+    /// Whether there was never a current one, so that all there is was left by a push that died.
+    is_new: bool,
     generations: Vec<u64>,
     is_remembered: bool,
 }
@@ -18,8 +20,10 @@ pub struct Mark {
 impl Store {
     /// What is stored of a certificate, to go back to it.
     pub fn mark(&self, name: &CertName) -> Result<Mark, Error> {
+        let current = self.current_number(name);
         Ok(Mark {
-            current: self.current_number(name).unwrap_or_default(),
+            is_new: matches!(current, Ok(None)),
+            current: current.unwrap_or_default(),
             generations: self.generations(name)?,
             is_remembered: self.settings_path(name).exists(),
         })
@@ -28,9 +32,20 @@ impl Store {
     /// Makes a certificate what it was when the mark was set, as far as nothing was pruned since.
     pub fn go_back(&self, lock: &CertLock, mark: &Mark) -> Result<(), Error> {
         let name = lock.name();
-        match mark.current {
-            Some(number) => self.select(lock, number)?,
-            None => remove(&self.certificate(name).join(CURRENT))?,
+        if let Some(number) = mark.current {
+            self.select(lock, number)?;
+        } else {
+            // Several generations without a link would be taken for a damaged store, should we die before they are gone.
+            let current = self.current_number(name).unwrap_or_default();
+            let never_was = |number: &u64| mark.is_new && current.is_some_and(|current| *number != current);
+            if self.accepted(name).is_some_and(|number| !mark.generations.contains(&number)) {
+                // Another generation will have its number.
+                self.accept(name, None)?;
+            }
+            for number in self.generations(name)?.into_iter().filter(never_was) {
+                self.delete_generation(name, number)?;
+            }
+            remove(&self.certificate(name).join(CURRENT))?;
         }
         for number in self.generations(name)?.iter().filter(|number| !mark.generations.contains(number)) {
             self.delete_generation(name, *number)?;

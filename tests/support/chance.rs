@@ -16,9 +16,19 @@ pub struct Chance(StdRng);
 impl Chance {
     /// A source with the seed in `TEST_SEED`, or a new one; it is printed, and a failed test shows it.
     pub fn new() -> Self {
+        Self::of(Self::seed())
+    }
+
+    /// The seed in `TEST_SEED`, or a new one; it is printed.
+    pub fn seed() -> u64 {
         let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a seed is a number"));
         let seed = given.unwrap_or_else(rand::random);
         eprintln!("{SEED}={seed}");
+        seed
+    }
+
+    /// A source with this seed.
+    pub fn of(seed: u64) -> Self {
         Self(StdRng::seed_from_u64(seed))
     }
 

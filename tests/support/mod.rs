@@ -27,6 +27,7 @@ pub mod haproxy;
 pub mod hotcert;
 pub mod house;
 pub mod http;
+pub mod model;
 pub mod net;
 pub mod pebble;
 pub mod pki;

@@ -97,13 +97,15 @@ impl Reconciler<'_> {
         let on_disk = disk::read(node).await;
         let mut session = self.open(node, &self.away).await.map_err(|error| Error::node(node, error))?;
         let info = session.info().clone();
+        // Where HAProxy does not tell, its process id alone tells one from the next.
+        let started_at = info.started_at.unwrap_or_default();
         let noted = self.store.client_note(&node.socket.to_string()).unwrap_or_else(|error| {
             tracing::warn!(node = %node.name, %error, "the note about the files for clients cannot be read");
             None
         });
-        let noted = noted.filter(|note| (note.haproxy_pid, note.started_at) == (info.pid, info.started_at));
+        let noted = noted.filter(|note| (note.haproxy_pid, note.started_at) == (info.pid, started_at));
         let is_noted = noted.is_some();
-        let noted = noted.unwrap_or_else(|| ClientNote::new(info.pid, info.started_at));
+        let noted = noted.unwrap_or_else(|| ClientNote::new(info.pid, started_at));
         let open = self.open_transactions(node, &mut session, &noted).await?;
 
         // Those that can be read: whether a list belongs to one of the others, nobody can tell.
@@ -140,7 +142,7 @@ impl Reconciler<'_> {
         // A list without an end kills HAProxy when it is shown, so it must be known that there is none in memory: it was loaded here,
         // or HAProxy has read it at its start, and the file has not changed since.
         let digest = noted.known.get(file);
-        let started = info.started_at.as_second();
+        let started = info.started_at.unwrap_or_default().as_second();
         let may_ask = pem.kind() == ClientFile::CaFile || digest.is_some() || changed < started;
         let mut served = Vec::new();
         if may_ask {
