@@ -1,5 +1,6 @@
-//! Sequences as `tests/properties.rs` plays them, and a push to a fleet that is killed at each of its steps, with real HAProxies.
+//! Sequences as `tests/properties.rs` plays them, and a push to a fleet that is killed at each of its steps, with real servers.
 
+#![expect(clippy::unnecessary_debug_formatting, reason = "quoted as TOML wants it")]
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 mod play;
@@ -87,7 +88,7 @@ impl Fleet {
     fn arguments(&self, command: &[&str]) -> Vec<OsString> {
         let path = |name: &str| self.hotcert.scratch().join(name).into_os_string();
         let mut arguments = vec!["--config".into(), path("hotcert.toml")];
-        arguments.extend(command.iter().map(|word| if word.ends_with(".pem") { path(word) } else { word.into() }));
+        arguments.extend(command.iter().map(|word| if word.contains('.') { path(word) } else { word.into() }));
         arguments
     }
 

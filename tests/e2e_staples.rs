@@ -19,7 +19,14 @@ each_haproxy! {
     a_response_is_stapled_and_a_renewal_leaves_no_gap,
     what_cannot_be_stapled_is_told_and_holds_up_no_certificate,
     an_issuer_is_taken_where_the_chain_lacks_it,
-    a_certificate_that_has_timestamps_is_not_replaced,
+}
+
+/// Not on 2.8.25: with such a file it dies of a few handshakes, whatever is done to the certificate.
+#[test]
+fn a_certificate_that_has_timestamps_is_not_replaced() {
+    for version in [HaproxyVersion::V2_6, HaproxyVersion::V3_0, HaproxyVersion::V3_2] {
+        refuses_to_replace_what_has_timestamps(version);
+    }
 }
 
 const SHOP: &str = "shop.test";
@@ -232,7 +239,7 @@ fn shows_timestamps(haproxy: &Haproxy) -> bool {
     String::from_utf8_lossy(&output.stdout).contains("SERVERINFO FOR EXTENSION 18")
 }
 
-fn a_certificate_that_has_timestamps_is_not_replaced(version: HaproxyVersion) {
+fn refuses_to_replace_what_has_timestamps(version: HaproxyVersion) {
     let pki = Pki::new();
     let (first, second) = (pki.leaf(SHOP).issue(), pki.leaf(SHOP).issue());
     let haproxy = Haproxy::new(version)

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::observe::View;
 use super::report::Problem;
-use super::{Error, Reconciler, Seen, Stored};
+use super::{Error, Reconciler, Seen, Stored, staples};
 use crate::haproxy::{self, Failed, Session};
 use crate::model::{CertName, NodeName, Serial, Slot};
 use crate::store::{NodeLock, Staging};
@@ -218,6 +218,7 @@ impl Reconciler<'_> {
             let is_served =
                 view.desired.certificates.get(certificate).is_some_and(|want| want.is_held_in(&view.actual));
             let Some(generation) = generation.filter(|_| is_served) else { continue };
+            view.refuse_to_kill(certificate)?;
             let bundle = self.store.bundle(certificate, generation.number)?;
             if let Err(limit) = session.info().fits(slot, &bundle) {
                 return Err(Error::TooLarge { certificate: certificate.clone(), node: node.name.clone(), limit });
@@ -226,7 +227,10 @@ impl Reconciler<'_> {
             let slots = BTreeMap::from([(slot.clone(), bundle.facts().sha1)]);
             self.store.note_staging(lock, &Staging { haproxy_pid: pid, since: self.clock.now(), slots })?;
             let outcome = match session.stage(slot, &bundle).await {
-                Ok(staged) => staged.commit().await,
+                Ok(mut staged) => {
+                    staples::add(view.companions.get(certificate), &mut staged).await;
+                    staged.commit().await
+                }
                 Err(failed) => Err(failed),
             };
             session = match outcome {

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "it is shared by the tests of several files")]
 #![allow(clippy::print_stderr, reason = "a sequence that fails is printed")]
 #![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
+#![allow(clippy::unnecessary_debug_formatting, reason = "quoted as TOML wants it")]
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
 mod oracle;

@@ -109,7 +109,7 @@ impl World {
         let shown = self.shown();
         for kind in &self.kinds {
             let Some(current) = self.current(&kind.name) else { continue };
-            for name in self.alone(kind.names) {
+            for name in Self::alone(kind.names) {
                 for node in &self.nodes {
                     let found = &shown[&(node.name.clone(), name)];
                     assert_eq!(found.as_ref(), Some(&current), "{name} on {} after its start", node.name);
@@ -138,7 +138,7 @@ impl World {
         }
         for kind in &self.kinds {
             let Some(current) = self.current(&kind.name) else { continue };
-            let alone = self.alone(kind.names);
+            let alone = Self::alone(kind.names);
             for node in &self.nodes {
                 let (name, server) = (&node.name, &node.server);
                 assert_eq!(
@@ -192,7 +192,7 @@ impl World {
     }
 
     /// The names that only one certificate has.
-    fn alone(&self, names: &[&'static str]) -> Vec<&'static str> {
+    fn alone(names: &[&'static str]) -> Vec<&'static str> {
         let asked = names.iter().map(|name| if *name == "*.w.test" { "y.w.test" } else { name });
         asked.filter(|name| *name != "shared.test").collect()
     }

@@ -136,8 +136,8 @@ enum Health {
 
 impl Wire {
     /// Lets happen what happens at a command; whether it is to be sent.
-    fn meet(&mut self, fault: Fault) -> bool {
-        match fault {
+    fn meet(&mut self, fault: &Fault) -> bool {
+        match *fault {
             Fault::CutBefore => self.health = Health::Ended,
             Fault::CutAfter => self.health = Health::EndsWithAnswer,
             Fault::CutWithin => self.health = Health::EndsWithin,
@@ -167,7 +167,7 @@ impl AsyncWrite for Wire {
                 Health::Silent => return Poll::Ready(Ok(bytes.len())),
                 _ => {}
             }
-            let is_sent = wire.wires.next().is_none_or(|fault| wire.meet(fault));
+            let is_sent = wire.wires.next().is_none_or(|fault| wire.meet(&fault));
             if !is_sent {
                 return Poll::Ready(if wire.health == Health::Ended {
                     Err(io::ErrorKind::BrokenPipe.into())

@@ -116,9 +116,9 @@ impl World {
     pub fn add_node(&mut self, start: &StartNode) {
         let number = self.nodes.len() + 1;
         let foreign = &self.foreign[0];
-        let served: Vec<&Kind> = start.serves.iter().filter_map(|at| self.kinds.get(*at).copied()).collect();
+        let present: Vec<&Kind> = start.serves.iter().filter_map(|at| self.kinds.get(*at).copied()).collect();
         let mut certificates: Vec<(String, &Item)> = vec![(FOREIGN.to_owned(), foreign)];
-        certificates.extend(served.iter().map(|kind| (format!("{}.pem", kind.name), &kind.items[0])));
+        certificates.extend(present.iter().map(|kind| (format!("{}.pem", kind.name), &kind.items[0])));
         let scratch = self.scratch.path().join(format!("n{number}"));
         let pid = 100_000 * u32::try_from(number).unwrap();
         let server = Server::start(start.version, self.real, start.by_list, &certificates, &scratch, pid);
@@ -128,7 +128,7 @@ impl World {
         for kind in &self.kinds {
             allowed.entry(kind.name.clone()).or_default().extend(self.current(&kind.name));
         }
-        for kind in &served {
+        for kind in &present {
             allowed.entry(kind.name.clone()).or_default().insert(kind.items[0].serial.clone());
             self.known.entry(kind.name.clone()).or_default().insert(kind.items[0].serial.clone());
         }
@@ -224,7 +224,9 @@ impl World {
     pub fn push_disturbed(&mut self, leaf: usize, dies_after: Option<usize>, faults: &[(usize, Fault)]) -> bool {
         let kind = self.kinds[0];
         let before = self.shown();
-        faults.iter().for_each(|(at, fault)| self.plan(*at, fault.clone()));
+        for (at, fault) in faults {
+            self.plan(*at, fault.clone());
+        }
         let end = self.push(kind, &kind.items[leaf], true, dies_after).done();
         let happened = self.wires.mend();
         self.judge(&before, &happened, None);

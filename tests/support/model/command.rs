@@ -67,8 +67,11 @@ impl Process {
         let level = self.layout.level.as_str();
         let refused = match words {
             ["show", "ssl", "cert", ..] if level == "user" => "Can't allocate memory!",
-            ["show", "ssl", "crt-list", ..] if level != "admin" => "Permission denied",
-            ["new" | "set" | "commit" | "abort" | "del" | "add", "ssl", ..] if level != "admin" => "Permission denied",
+            ["show", "ssl", "crt-list", ..] | ["new" | "set" | "commit" | "abort" | "del" | "add", "ssl", ..]
+                if level != "admin" =>
+            {
+                "Permission denied"
+            }
             _ => return None,
         };
         Some(refused.to_owned())
@@ -231,13 +234,13 @@ impl Process {
             (_, None) => {
                 return fail(format!("found the certificate '{slot}' in several entries, please specify a {specify}"));
             }
-            (entries, Some(line)) => match entries.iter().find(|entry| entry.line == line) {
-                Some(entry) => entry,
-                None => {
+            (entries, Some(line)) => {
+                let Some(entry) = entries.iter().find(|entry| entry.line == line) else {
                     let wrong = "but the line number is incorrect, please specify a correct";
                     return fail(format!("found a certificate '{slot}' {wrong} {specify}"));
-                }
-            },
+                };
+                entry
+            }
         };
         let id = entry.id;
         let places = self.defaults(id);
