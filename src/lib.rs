@@ -50,7 +50,7 @@
 //! | 1 | [`schedule`] | when to renew, and when to try again |
 //! | 2 | [`config`] | the file, flags and what is remembered, to one checked [`config::Config`] |
 //! | 2 | [`store`] | everything that is written to disk: generations, journal, accounts, failures, published files, locks |
-//! | 2 | [`haproxy`] | the runtime API: a [`haproxy::Session`] is one connection to one worker |
+//! | 2 | [`haproxy`] | the runtime API: a [`haproxy::Session`] is with one worker, straight or through its master |
 //! | 2 | [`acme`] | certificate authorities: accounts, orders, challenges |
 //! | 2 | [`solver`] | one file for each way to answer a challenge |
 //! | 2 | [`probe`] | what a client is shown, and what an authority would be answered |

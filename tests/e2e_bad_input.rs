@@ -141,7 +141,7 @@ fn a_certificate_that_haproxy_cannot_take_is_refused_before_haproxy_hears_of_it(
         // Around the size at which some versions abort, and far above it.
         for size in [16_300, 16_384, 17_000, 60_000] {
             let pem = bench.pki.leaf(NAME).pem_size(size).issue().fullchain_and_key();
-            let says = [NAME, "too large", "16319 is the most"];
+            let says = [NAME, "too large", "takes 16319 at most"];
             let expected = Expected { code: 1, kind: "too-large", says: &says, hint: "tune.bufsize" };
             bench.refuses_pem(&pem, expected);
             assert!(bench.haproxy.is_alive());
