@@ -49,7 +49,7 @@ pub(super) struct Master {
 pub struct OldWorker {
     /// Its process id.
     pub pid: u32,
-    /// When it started, to the second.
+    /// When it started, to the second. Below 2.4 that is not told, and old workers are not seen.
     pub started_at: Timestamp,
     /// Connections of clients that it still serves.
     pub connections: u32,

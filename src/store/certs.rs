@@ -177,6 +177,10 @@ impl Store {
         }
 
         let number = newest.map_or(1, |newest| newest + 1);
+        if let (Ok(None), Some(abandoned)) = (self.current_number(name), newest) {
+            // It never was current, for whoever wrote it died; two without a link would be taken for a damaged store.
+            self.delete_generation(name, abandoned)?;
+        }
         let new = place.join(format!("{NEW}{number}"));
         if let Err(error) = self.write_generation(&new, bundle, meta) {
             // On a full disk every byte counts.

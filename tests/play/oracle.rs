@@ -85,6 +85,8 @@ impl World {
                 let now = server.shown(name);
                 let was = before.get(&(node.name.clone(), name)).cloned().flatten();
                 assert!(now.as_ref().is_none_or(|now| legitimate(name, now)), "{name} on {} is {now:?}", node.name);
+                // What others have put there is not ours to keep.
+                let was = was.filter(|was| !Pool::get().is_alien(was));
                 let lost = was.is_some() && now.is_none() && !server.others().disturbed;
                 assert!(!lost, "{name} on {} is served no more; it was {was:?}", node.name);
             }

@@ -90,6 +90,11 @@ impl Pool {
         self.all().find(|item| item.pem == content)
     }
 
+    /// Whether it is one that other programs put into slots of ours.
+    pub fn is_alien(&self, serial: &str) -> bool {
+        self.ours.iter().flat_map(|kind| &kind.aliens).any(|item| item.serial == serial)
+    }
+
     fn all(&self) -> impl Iterator<Item = &Item> {
         let ours = self.ours.iter().flat_map(|kind| kind.items.iter().chain(&kind.aliens));
         ours.chain(&self.foreign).chain(&self.foreign_shared)

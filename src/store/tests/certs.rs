@@ -143,3 +143,20 @@ fn what_was_accepted_is_kept_until_something_else_is() {
     fix.store.accept(&name(), None).unwrap();
     assert_eq!(fix.store.accepted(&name()), None);
 }
+
+#[test]
+fn what_died_before_it_became_current_leaves_a_store_that_can_be_read_however_often() {
+    let fix = Fixture::new();
+    let current = fix.path("certs/example.org/current");
+    for number in 1..4 {
+        assert_eq!(fix.store.add(&fix.lock(), &bundle(), &meta()).unwrap(), number);
+        // As if it had died before the link was made.
+        fs::remove_file(&current).unwrap();
+        assert_eq!(fix.store.current(&name()).unwrap(), None);
+        assert_eq!(fix.store.generations(&name()).unwrap(), [number]);
+    }
+    let mark = fix.store.mark(&name()).unwrap();
+    fix.store.add(&fix.lock(), &bundle(), &meta()).unwrap();
+    fix.store.go_back(&fix.lock(), &mark).unwrap();
+    assert_eq!(fix.store.current(&name()).unwrap(), None);
+}
