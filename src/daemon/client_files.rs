@@ -4,7 +4,6 @@
 //! the files have changed is looked at several times a second: that finds every way to replace one, through symbolic links and on
 //! any file system, and costs some hundredths of a per cent of a core.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use super::node::Look;
 use super::tasks::Life;
 use crate::config::Node;
 use crate::model::NodeName;
-use crate::reconcile::{ClientFiles, FileStamp, Problem, Reconciler};
+use crate::reconcile::{ClientFiles, FileStamp, Problem};
 use crate::schedule::Retry;
 
 /// How often the files are looked at: a revocation has to count within a second.
@@ -42,14 +41,7 @@ pub(super) async fn run(
         look.borrow_and_update();
         let now = {
             let loaded = parts.loaded.borrow().clone();
-            let reconciler = Reconciler {
-                config: &loaded.config,
-                store: &parts.store,
-                clock: &*parts.clock,
-                connect: &*parts.connect,
-                stop: life.stop.clone(),
-                away: BTreeSet::new(),
-            };
+            let reconciler = parts.reconciler(&loaded.config, &life.stop);
             // Not given up in the middle: a transaction would stay open.
             life.during(reconciler.load_client_files_of(&node)).await
         };

@@ -23,6 +23,7 @@ mod load;
 mod observe;
 mod remove;
 mod report;
+mod rivals;
 mod staples;
 mod tell;
 mod tickets;
@@ -32,7 +33,6 @@ mod verify;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 pub use client_files::{ClientFiles, FileReport, FileStamp, FileState};
@@ -49,18 +49,16 @@ pub use twins::Twins;
 pub use workers::{OldWorker, Outdated, Workers};
 
 use compare::Before;
-use desire::Place;
-use inventory::Inventory;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::bundle::{Bundle, Rival};
+use crate::bundle::Bundle;
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, Node};
 use crate::haproxy::{self, Connect, Session};
-use crate::model::{CertName, KeyKind, NodeName};
+use crate::model::{CertName, NodeName};
 use crate::schedule::Retry;
-use crate::store::{self, Generation, Meta, NodeLock, Source, Store, publish};
+use crate::store::{self, Generation, Meta, NodeLock, Source, Store};
 
 /// How long a round waits for another process of ours to finish with a node. A round takes seconds at most.
 const LOCK_DEADLINE: Duration = Duration::from_secs(30);
@@ -223,83 +221,12 @@ impl Reconciler<'_> {
         Ok(report)
     }
 
-    /// What the nodes serve now in the slot that a certificate with such a key would get: what a new one is measured against. Fails where no node
-    /// can be reached, or the certificate could not be loaded or published. Tells also which nodes hang, see
-    /// [`away`](Self::away).
-    pub async fn rivals(
-        &self,
-        name: &CertName,
-        kind: Option<KeyKind>,
-    ) -> Result<(Vec<Rival>, BTreeSet<NodeName>), Error> {
-        let Some(certificate) = self.config.certificates.get(name) else { return Ok(Default::default()) };
-        for directory in self.config.nodes_of(certificate).filter_map(|node| node.crt_dir.as_ref()) {
-            // Before HAProxy is asked, which cannot say what is wrong with it.
-            if certificate.publish {
-                publish::check_directory(directory)?;
-            }
-        }
-        let nodes: Vec<_> = self.config.nodes_of(certificate).collect();
-        let (inventories, unreachable) = self.inventories(nodes).await;
-        let mut rivals = BTreeMap::new();
-        for (node, inventory) in inventories {
-            let Place { slot, file, .. } = desire::place(certificate, kind, node, &inventory)
-                .map_err(|why| Error::Unplaced { certificate: name.clone(), node: node.name.clone(), why })?;
-            if certificate.publish
-                && let Some(directory) = file.as_deref().and_then(Path::parent)
-            {
-                publish::check_directory(directory)?;
-            }
-            rivals.insert(node.name.clone(), inventory.rival(&slot, node));
-        }
-        let hanging = hanging(&unreachable).collect();
-        Ok((one_is_reachable(rivals, unreachable)?.into_values().flatten().collect(), hanging))
-    }
-
-    /// The same for many certificates at once, with one look at each node. What has no place, or no node that can be reached, has
-    /// no rivals: whether it can be loaded, the round will tell.
-    pub async fn rivals_of(&self, certificates: &[Certificate]) -> BTreeMap<CertName, Vec<Rival>> {
-        let (inventories, _) = self.inventories(self.config.nodes.values().collect()).await;
-        let on = |certificate: &Certificate| {
-            let nodes: Vec<_> = self.config.nodes_of(certificate).map(|node| &node.name).collect();
-            let rivals =
-                inventories.iter().filter(|(node, _)| nodes.contains(&&node.name)).filter_map(|(node, seen)| {
-                    let place = desire::place(certificate, None, node, seen).ok()?;
-                    seen.rival(&place.slot, node)
-                });
-            (certificate.name.clone(), rivals.collect())
-        };
-        certificates.iter().map(on).collect()
-    }
-
     /// Connects to a node.
     async fn open(&self, node: &Node, away: &BTreeSet<NodeName>) -> Result<Session, haproxy::Error> {
         if away.contains(&node.name) {
             return Err(haproxy::Error::Away { address: node.socket.clone() });
         }
         Session::open(self.connect, node.endpoint()).await
-    }
-
-    /// Reads what nodes have loaded, from all at once.
-    async fn inventories<'n>(
-        &self,
-        nodes: Vec<&'n Node>,
-    ) -> (Vec<(&'n Node, Inventory)>, BTreeMap<NodeName, haproxy::Error>) {
-        let looks = nodes.into_iter().map(|node| async move {
-            let look = async {
-                let mut session = self.open(node, &self.away).await?;
-                Inventory::take(&mut session).await
-            };
-            (node, look.await)
-        });
-        let mut inventories = Vec::new();
-        let mut unreachable = BTreeMap::new();
-        for (node, look) in futures_util::future::join_all(looks).await {
-            match look {
-                Ok(inventory) => inventories.push((node, inventory)),
-                Err(error) => _ = unreachable.insert(node.name.clone(), error),
-            }
-        }
-        (inventories, unreachable)
     }
 
     /// Reads the generation of every certificate that should be served.
