@@ -26,7 +26,8 @@ pub(super) async fn run(app: &App, args: &Dump) -> Result<Outcome, Failure> {
     }
     failures.extend(slots.iter().filter_map(unsaved));
     let text = slots.iter().map(line).collect::<String>();
-    let text = if text.is_empty() { "there is nothing to save\n".to_owned() } else { text };
+    let is_empty = text.is_empty() && failures.is_empty();
+    let text = if is_empty { "there is nothing to save\n".to_owned() } else { text };
     let Some(counting) = failures.pop() else { return Ok(Outcome::new(&Document { slots }, text)) };
     Ok(Outcome::failed(failures, counting, text))
 }
