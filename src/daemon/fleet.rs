@@ -4,14 +4,16 @@
 //! node that cannot be reached holds up the others only where it must be there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
-use super::Parts;
 use super::node::{Look, pause, tell, warn};
 use super::tasks::Life;
+use super::{Loaded, Parts};
 use crate::model::{CertName, NodeName};
 use crate::reconcile::Problem;
 
@@ -26,7 +28,7 @@ pub(super) async fn run(mut parts: Parts, looks: Looks, problems: watch::Sender<
     loop {
         let away = away(&looks);
         // Not given up in the middle: it ends between two certificates by itself.
-        let waits = life.during(round(&mut parts, away.clone(), &problems, &life)).await;
+        let waits = Box::pin(life.during(round(&mut parts, away.clone(), &problems, &life))).await;
         failures = if waits { failures + 1 } else { 0 };
         let due = Instant::now() + pause(failures);
         let woken = async {
@@ -54,7 +56,8 @@ async fn round(
     let waiting: BTreeSet<CertName> = reconciler.waiting().into_iter().collect();
     let mut found = Vec::new();
     if !waiting.is_empty() {
-        match reconciler.round(Some(&waiting)).await {
+        let next = something_waits(parts.loaded.clone(), parts);
+        match reconciler.round_until(Some(&waiting), Some(&waiting), next).await {
             // What is wrong with a node, its own loop tells.
             Ok(report) => {
                 warn(&report.warnings);
@@ -76,6 +79,17 @@ async fn round(
         parts.stored.notify_one();
     }
     !still.is_empty()
+}
+
+/// Waits until something that was stored since has to be brought to the nodes.
+async fn something_waits(mut loaded: watch::Receiver<Arc<Loaded>>, parts: &Parts) {
+    while loaded.changed().await.is_ok() {
+        let now = loaded.borrow_and_update().clone();
+        if !parts.reconciler(&now.config, &CancellationToken::new()).waiting().is_empty() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Waits until then, or until other nodes can be reached than before.

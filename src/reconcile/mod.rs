@@ -157,6 +157,16 @@ impl Reconciler<'_> {
     /// One round that reports on `scope`, and proves by handshakes only what it changes and what is in `proof`: with thousands of
     /// certificates a daemon cannot ask for all of them each time.
     pub async fn round_proving(&self, scope: Scope<'_>, proof: Scope<'_>) -> Result<Report, Error> {
+        self.round_until(scope, proof, std::future::pending()).await
+    }
+
+    /// The same, but it gives up proving once `hurry` is over: handshakes with what hangs take long, and something else waits.
+    pub async fn round_until(
+        &self,
+        scope: Scope<'_>,
+        proof: Scope<'_>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<Report, Error> {
         let locks = self.lock_nodes().await?;
         // What hangs once costs its deadline once.
         let mut away = self.away.clone();
@@ -202,8 +212,16 @@ impl Reconciler<'_> {
         Box::pin(self.update_old_workers(&stored, &mut seen, &locks)).await;
         drop(locks);
         let proof = proof.map(|proof| proof.union(&changed).cloned().collect());
-        let handshakes = self.prove(proof.as_ref(), &stored, &seen).await;
-        let warnings = before.unwrap_or_default().compare(&stored, &seen, &handshakes).await;
+        let proved = async {
+            let handshakes = self.prove(proof.as_ref(), &stored, &seen).await;
+            let warnings = before.unwrap_or_default().compare(&stored, &seen, &handshakes).await;
+            (handshakes, warnings)
+        };
+        let (handshakes, warnings) = tokio::select! {
+            biased;
+            proved = proved => proved,
+            () = hurry => Default::default(),
+        };
         let waiting: BTreeSet<_> = stored.waiting.keys().cloned().collect();
         let mut report = self.tell(scope, stored, seen, handshakes);
         report.warnings = warnings;
