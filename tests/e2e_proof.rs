@@ -147,7 +147,7 @@ fn a_forgotten_process_on_the_same_port_is_found(version: HaproxyVersion) {
     assert_eq!(push["error"]["kind"], "not-served", "{push:#}");
     let message = push["error"]["message"].as_str().unwrap();
     let pids = [front.haproxy.pid(), twin.pid()].map(|pid| format!("process {pid} ("));
-    assert!(message.contains("of 8 handshakes with 127.0.0.1:"), "{message}");
+    assert!(message.contains(" handshakes with 127.0.0.1:"), "{message}");
     for serial in [old.serial(), new.serial()] {
         assert!(message.contains(&format!("showed serial {serial}")), "{message}");
     }
