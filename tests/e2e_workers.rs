@@ -123,6 +123,13 @@ impl Yard {
         self.run(&["status", "--json"]).expect_code(code).json()["nodes"][0].take()
     }
 
+    /// The old workers that a sidecar has seen in its last round, which may be over only in a moment.
+    fn seen_old_workers(&self) -> Vec<u64> {
+        let status = self.run(&["status", "--json"]).json();
+        let found = status["nodes"][0]["old_workers"].as_array().unwrap();
+        found.iter().map(|worker| worker["pid"].as_u64().unwrap()).collect()
+    }
+
     fn expect_nothing_to_do(&self) {
         assert_eq!(self.run(&["plan"]).expect_code(0).stdout, "nothing to do\n");
     }
@@ -308,17 +315,13 @@ fn a_node_may_have_nothing_but_a_master_socket(version: HaproxyVersion) {
 
     let sidecar = Sidecar::start(&yard.house.hotcert, yard.flags());
     let (connection, old) = yard.leave_behind();
-    let has_old = |yard: &Yard, old: &[u32]| {
-        let node = yard.node(0);
-        let found = node["old_workers"].as_array().unwrap().iter().map(|worker| worker["pid"].as_u64().unwrap());
-        found.collect::<Vec<_>>() == old.iter().map(|pid| u64::from(*pid)).collect::<Vec<_>>()
-    };
-    assert!(poll(DEADLINE, || has_old(&yard, &[old]).then_some(())).is_some(), "{}", sidecar.log());
+    let is_seen = |yard: &Yard| yard.seen_old_workers() == [u64::from(old)];
+    assert!(poll(DEADLINE, || is_seen(&yard).then_some(())).is_some(), "{}", sidecar.log());
     let second = yard.push();
     assert_eq!((yard.held(old).as_str(), yard.held(yard.haproxy().pid()).as_str()), (second.serial(), second.serial()));
     drop(connection);
     yard.haproxy().wait_old_workers_gone();
-    assert!(poll(DEADLINE, || has_old(&yard, &[]).then_some(())).is_some(), "{}", sidecar.log());
+    assert!(poll(DEADLINE, || yard.seen_old_workers().is_empty().then_some(())).is_some(), "{}", sidecar.log());
 
     yard.house.haproxy().kill();
     fs::write(yard.slot(), first.fullchain_and_key()).unwrap();

@@ -14,8 +14,11 @@ use crate::model::NodeName;
 use crate::reconcile::{CertState, Problem, Report};
 use crate::store::Stamp;
 
-/// How long an answer about the state waits for rounds that what was just stored has set off.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long an answer about the state waits for the round of a node that what was just stored has set off: to tell of a state that is
+/// over looks like a failure to whoever has just pushed something.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The same for a node that could not be reached last time, of which nothing new is expected.
+const PATIENCE_WITH_UNREACHABLE: Duration = Duration::from_millis(500);
 
 /// The most that a line about the state has, in characters: a service manager drops a message of more than 4096 bytes.
 const LINE: usize = 500;
@@ -57,9 +60,15 @@ impl Status {
     /// somebody who wants to know at once.
     pub async fn settled(&self, stamp: Stamp) {
         let waits = self.reports.values().cloned().map(|mut look| async move {
-            let _ = look.wait_for(|look| look.as_ref().is_some_and(|look| look.stamp >= stamp)).await;
+            let is_reached = |look: &Look| look.report.nodes.iter().all(|node| node.reachable);
+            let patience = match look.borrow().as_ref() {
+                Some(look) if is_reached(look) => PATIENCE,
+                _ => PATIENCE_WITH_UNREACHABLE,
+            };
+            let _ =
+                timeout(patience, look.wait_for(|look| look.as_ref().is_some_and(|look| look.stamp >= stamp))).await;
         });
-        let _ = timeout(PATIENCE, join_all(waits)).await;
+        join_all(waits).await;
     }
 
     /// All reports in one; `None` while some node was not tried yet.
