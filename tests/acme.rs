@@ -6,9 +6,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use hotcert::acme::{Account, AccountKey, ChallengeKind, Deadlines, Error, Http, Order, Status};
+use hotcert::acme::{Account, AccountKey, Challenge, Deadlines, Error, Http, Order, Proof, Status};
 use hotcert::bundle::PrivateKey;
-use hotcert::model::{DirectoryUrl, Facts, Identifier, KeyType};
+use hotcert::model::{ChallengeKind, DirectoryUrl, Facts, Identifier, KeyType, Token};
 use hotcert::schedule::Retry;
 use hotcert::solver::Listener;
 use rustls_pki_types::CertificateDer;
@@ -16,6 +16,19 @@ use rustls_pki_types::pem::PemObject;
 use support::{Pebble, PebbleVersion};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The choice of whoever answers http-01 alone.
+fn http01(_: &Identifier, offered: &[ChallengeKind]) -> Option<ChallengeKind> {
+    offered.contains(&ChallengeKind::Http01).then_some(ChallengeKind::Http01)
+}
+
+/// What is to be shown for a challenge.
+fn shown(challenge: &Challenge) -> (&Token, &str) {
+    match &challenge.proof {
+        Proof::Token { token, key_authorization } => (token, key_authorization),
+        other @ Proof::Persistent { .. } => panic!("{other:?}"),
+    }
+}
 
 /// Makes one test for each version of Pebble of each function named.
 macro_rules! each_pebble {
@@ -82,9 +95,10 @@ impl Setup {
 
     /// Answers the challenges of an order; returns how many.
     async fn answer(&self, order: &mut Order) -> Result<usize, Error> {
-        let challenges = order.challenges(ChallengeKind::Http01).await?;
+        let challenges = order.challenges(http01).await?;
         for challenge in &challenges {
-            self.listener.add(&challenge.token, &challenge.key_authorization);
+            let (token, key_authorization) = shown(challenge);
+            self.listener.add(token, key_authorization);
         }
         for challenge in &challenges {
             order.ready(challenge).await?;
@@ -188,7 +202,7 @@ async fn an_order_is_resumed_after_each_step(version: PebbleVersion) {
 
     let mut order = resume().await;
     assert_eq!(order.status(), Status::Ready);
-    assert_eq!(order.challenges(ChallengeKind::Http01).await.unwrap(), []);
+    assert_eq!(order.challenges(http01).await.unwrap(), []);
     order.finalize(&key).await.unwrap();
 
     let mut order = resume().await;
@@ -235,7 +249,7 @@ async fn a_failed_validation_tells_why_by_name(version: PebbleVersion) {
     setup.issue(&mut good, &key()).await.unwrap();
 
     let mut order = account.new_order(&names(["good.test", "bad.test"]), None, None).await.unwrap();
-    for challenge in order.challenges(ChallengeKind::Http01).await.unwrap() {
+    for challenge in order.challenges(http01).await.unwrap() {
         // Nobody answers.
         order.ready(&challenge).await.unwrap();
     }
@@ -248,7 +262,7 @@ async fn a_failed_validation_tells_why_by_name(version: PebbleVersion) {
 
     let mut order = account.resume(order.url()).await.unwrap();
     assert_eq!(order.status(), Status::Invalid);
-    let again = order.challenges(ChallengeKind::Http01).await.unwrap_err();
+    let again = order.challenges(http01).await.unwrap_err();
     assert_eq!(again.to_string(), error.to_string());
 }
 
@@ -317,7 +331,7 @@ async fn an_external_account_is_asked_for(version: PebbleVersion) {
 async fn a_wildcard_cannot_be_validated_by_http(version: PebbleVersion) {
     let setup = Setup::new(version).await;
     let mut order = setup.account().await.new_order(&names(["*.a.test"]), None, None).await.unwrap();
-    let error = order.challenges(ChallengeKind::Http01).await.unwrap_err();
+    let error = order.challenges(http01).await.unwrap_err();
     let Error::NoChallenge { identifier, offered, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*identifier, names(["*.a.test"])[0]);
     assert!(offered.contains(&"dns-01".to_owned()), "{error}");

@@ -7,9 +7,9 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hotcert::acme::{Account, AccountKey, ChallengeKind, Deadlines, Error, Http, Order, Status};
+use hotcert::acme::{Account, AccountKey, Deadlines, Error, Http, Order, Proof, Status};
 use hotcert::bundle::PrivateKey;
-use hotcert::model::{DirectoryUrl, Identifier, KeyType};
+use hotcert::model::{ChallengeKind, DirectoryUrl, Identifier, KeyType};
 use hotcert::schedule::Retry;
 use jiff::Timestamp;
 use rustls_pki_types::pem::PemObject;
@@ -20,6 +20,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(1), request: Duration::from_millis(500) };
+
+/// The choice of whoever answers http-01 alone.
+fn http01(_: &Identifier, offered: &[ChallengeKind]) -> Option<ChallengeKind> {
+    offered.contains(&ChallengeKind::Http01).then_some(ChallengeKind::Http01)
+}
 
 /// What the authority answers to one request.
 enum Reply {
@@ -181,8 +186,8 @@ fn at(path: &'static str, reply: fn() -> Reply) -> impl Fn(&str, &str) -> Option
 async fn the_script_itself_works() {
     let authority = Authority::start(|_, _| None).await;
     let mut order = authority.order().await.unwrap();
-    let challenges = order.challenges(ChallengeKind::Http01).await.unwrap();
-    assert_eq!(challenges[0].token.as_str(), "tok");
+    let challenges = order.challenges(http01).await.unwrap();
+    assert!(matches!(&challenges[0].proof, Proof::Token { token, .. } if token.as_str() == "tok"));
     assert_eq!(challenges[0].identifier, name()[0]);
 }
 
@@ -280,7 +285,7 @@ async fn a_dangerous_token_is_not_answered() {
         let authority =
             Authority::start(move |path, own| (path == "/authz").then(|| authorization("http-01", token, own)));
         let authority = authority.await;
-        let error = authority.order().await.unwrap().challenges(ChallengeKind::Http01).await.unwrap_err();
+        let error = authority.order().await.unwrap().challenges(http01).await.unwrap_err();
         assert!(matches!(error, Error::BadToken { .. }), "{token:?}: {error:?}");
     }
 }
@@ -289,7 +294,7 @@ async fn a_dangerous_token_is_not_answered() {
 async fn a_challenge_that_nobody_knows_is_passed_over() {
     let authority =
         Authority::start(|path, own| (path == "/authz").then(|| authorization("carrier-pigeon-01", "tok", own))).await;
-    let error = authority.order().await.unwrap().challenges(ChallengeKind::Http01).await.unwrap_err();
+    let error = authority.order().await.unwrap().challenges(http01).await.unwrap_err();
     assert_eq!(error.to_string(), "the authority offers no http-01 challenge for a.test; it offers carrier-pigeon-01");
 }
 

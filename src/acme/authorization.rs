@@ -1,14 +1,18 @@
 //! Authorizations (RFC 8555, section 7.1.4): whether a name is validated, and what would validate it.
 
+use bytes::Bytes;
+use http::Response;
 use instant_acme::{AuthorizationStatus, ChallengeStatus, ChallengeType};
+use serde::Deserialize;
 
+use super::challenge::{Proof, from_library};
 use super::problem::{Problem, sanitised};
-use super::{Challenge, ChallengeKind, Error};
-use crate::model::{Identifier, Token};
+use super::{Challenge, Error};
+use crate::model::{ChallengeKind, Identifier, Token};
 
 /// What an authorization says, free of instant-acme's borrows.
 pub(super) struct Authorization {
-    identifier: Identifier,
+    pub(super) identifier: Identifier,
     pub(super) status: AuthorizationStatus,
     challenges: Vec<Offered>,
 }
@@ -17,8 +21,25 @@ struct Offered {
     kind: ChallengeType,
     url: String,
     token: String,
+    /// By which domains a record that stays may name the authority.
+    authorities: Vec<String>,
     status: ChallengeStatus,
     problem: Option<Problem>,
+}
+
+/// The fields of an authorization's object that instant-acme drops.
+#[derive(Default, Deserialize)]
+struct Dropped {
+    #[serde(default)]
+    challenges: Vec<DroppedChallenge>,
+}
+
+#[derive(Deserialize)]
+struct DroppedChallenge {
+    #[serde(default)]
+    url: String,
+    #[serde(default, rename = "issuer-domain-names")]
+    authorities: Vec<String>,
 }
 
 impl Authorization {
@@ -36,6 +57,7 @@ impl Authorization {
                     kind: challenge.r#type.clone(),
                     url: challenge.url.clone(),
                     token: challenge.token.clone(),
+                    authorities: Vec::new(),
                     status: challenge.status,
                     problem: challenge.error.as_ref().map(Problem::from_library),
                 })
@@ -43,24 +65,42 @@ impl Authorization {
         })
     }
 
-    /// The challenge of a kind, fit to be answered.
-    pub(super) fn challenge(self, kind: ChallengeKind, thumbprint: &str) -> Result<Challenge, Error> {
-        let identifier = self.identifier;
-        let Some(found) = self.challenges.iter().find(|challenge| challenge.kind == kind.to_library()) else {
-            let offered = self.challenges.iter().map(|challenge| kind_name(&challenge.kind)).collect();
-            return Err(Error::NoChallenge { identifier, kind, offered });
+    /// Takes over what the answer says beyond what instant-acme keeps of it.
+    pub(super) fn complete(&mut self, answer: Option<&Response<Bytes>>) {
+        let Some(dropped) = answer.and_then(|answer| serde_json::from_slice::<Dropped>(answer.body()).ok()) else {
+            return;
         };
-        match found.token.parse::<Token>() {
-            Ok(token) => Ok(Challenge {
-                identifier,
-                kind,
-                key_authorization: token.key_authorization(thumbprint),
-                token,
-                url: found.url.clone(),
-                begun: found.status != ChallengeStatus::Pending,
-            }),
-            Err(source) => Err(Error::BadToken { identifier, source }),
+        for found in dropped.challenges {
+            if let Some(challenge) = self.challenges.iter_mut().find(|challenge| challenge.url == found.url) {
+                challenge.authorities = found.authorities;
+            }
         }
+    }
+
+    /// The kinds of challenge that are offered, as far as we know them.
+    pub(super) fn kinds(&self) -> Vec<ChallengeKind> {
+        self.challenges.iter().filter_map(|challenge| from_library(&challenge.kind)).collect()
+    }
+
+    /// The challenge of the chosen kind, fit to be answered.
+    pub(super) fn challenge(self, chosen: Option<ChallengeKind>, thumbprint: &str) -> Result<Challenge, Error> {
+        let identifier = self.identifier;
+        let found =
+            self.challenges.iter().zip(chosen).find(|(challenge, kind)| from_library(&challenge.kind) == Some(*kind));
+        let Some((found, kind)) = found else {
+            let offered = self.challenges.iter().map(|challenge| kind_name(&challenge.kind)).collect();
+            return Err(Error::NoChallenge { identifier, offered });
+        };
+        let proof = if kind == ChallengeKind::DnsPersist01 {
+            Proof::Persistent { authorities: found.authorities.clone() }
+        } else {
+            match found.token.parse::<Token>() {
+                Ok(token) => Proof::Token { key_authorization: token.key_authorization(thumbprint), token },
+                Err(source) => return Err(Error::BadToken { identifier, source }),
+            }
+        };
+        let begun = found.status != ChallengeStatus::Pending;
+        Ok(Challenge { identifier, kind, proof, url: found.url.clone(), begun })
     }
 
     /// The name, and why it is not validated.
@@ -80,11 +120,9 @@ impl Authorization {
 }
 
 fn kind_name(kind: &ChallengeType) -> String {
-    match kind {
-        ChallengeType::Http01 => "http-01".to_owned(),
-        ChallengeType::Dns01 => "dns-01".to_owned(),
-        ChallengeType::TlsAlpn01 => "tls-alpn-01".to_owned(),
-        ChallengeType::Unknown(name) => sanitised(name),
+    match (from_library(kind), kind) {
+        (Some(known), _) => known.to_string(),
+        (None, ChallengeType::Unknown(name)) => sanitised(name),
         _ => "others".to_owned(),
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls::CertificateError;
 
-use super::ChallengeKind;
 use super::problem::{Problem, sanitised};
 use crate::model::{Identifier, Invalid};
 use crate::schedule::Retry;
@@ -190,13 +189,11 @@ pub enum Error {
         /// Each name with the authority's reason.
         failures: Vec<(Identifier, String)>,
     },
-    /// The authority does not offer the kind of challenge that is configured.
-    #[error("the authority offers no {kind} challenge for {identifier}; it offers {}", list(offered))]
+    /// The authority offers no challenge that is answered here.
+    #[error("the authority offers no challenge for {identifier} that a solver answers; it offers {}", list(offered))]
     NoChallenge {
         /// The name.
         identifier: Identifier,
-        /// What was wanted.
-        kind: ChallengeKind,
         /// What it offers.
         offered: Vec<String>,
     },

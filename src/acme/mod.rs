@@ -23,7 +23,7 @@ mod problem;
 
 pub use account::Account;
 pub use ari::RenewalInfo;
-pub use challenge::{Challenge, ChallengeKind};
+pub use challenge::{Challenge, Proof};
 pub use directory::Directory;
 pub use error::Error;
 pub use http::{Deadlines, Http};

@@ -18,11 +18,12 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::authorization::Authorization;
+use super::challenge::to_library;
 use super::http::{again_on_bad_nonce, call, retry_at, sent_at};
 use super::problem::{Problem, sanitised};
-use super::{Challenge, ChallengeKind, Error, csr};
+use super::{Challenge, Error, csr};
 use crate::bundle::PrivateKey;
-use crate::model::Identifier;
+use crate::model::{ChallengeKind, Identifier};
 
 /// The first pause between two looks at an order; each is half as long again as the one before. `Retry-After` goes before.
 const FIRST_POLL: Duration = Duration::from_millis(250);
@@ -127,14 +128,21 @@ impl Order {
         self.expires
     }
 
-    /// The challenges to answer. Names that the authority has validated before need none, so there may be none at all.
-    pub async fn challenges(&mut self, kind: ChallengeKind) -> Result<Vec<Challenge>, Error> {
+    /// The challenges to answer, of the kind that is chosen for each name among those that are offered and known. Names that the
+    /// authority has validated before need none, so there may be none at all.
+    pub async fn challenges(
+        &mut self,
+        mut choose: impl FnMut(&Identifier, &[ChallengeKind]) -> Option<ChallengeKind>,
+    ) -> Result<Vec<Challenge>, Error> {
         let mut challenges = Vec::new();
         let mut failures = Vec::new();
         for authorization in self.authorizations().await? {
             match authorization.status {
                 AuthorizationStatus::Valid => {}
-                AuthorizationStatus::Pending => challenges.push(authorization.challenge(kind, &self.thumbprint)?),
+                AuthorizationStatus::Pending => {
+                    let chosen = choose(&authorization.identifier, &authorization.kinds());
+                    challenges.push(authorization.challenge(chosen, &self.thumbprint)?);
+                }
                 _ => failures.push(authorization.failure()),
             }
         }
@@ -151,7 +159,7 @@ impl Order {
             let mut authorizations = self.library.authorizations();
             while let Some(authorization) = authorizations.next().await {
                 let mut authorization = authorization?;
-                if let Some(mut handle) = authorization.challenge(challenge.kind.to_library())
+                if let Some(mut handle) = authorization.challenge(to_library(challenge.kind))
                     && handle.url == challenge.url
                 {
                     return match handle.set_ready().await {
@@ -248,7 +256,7 @@ impl Order {
         let mut all = Vec::new();
         // One call for each: what a call has fetched is kept, so a refused nonce costs one attempt of one authorization.
         for index in 0..self.library.state().authorizations.len() {
-            let (found, _) = again_on_bad_nonce!(call(async {
+            let (mut found, answer) = again_on_bad_nonce!(call(async {
                 let mut authorizations = self.library.authorizations();
                 for _ in 0..index {
                     authorizations.next().await.transpose()?;
@@ -258,6 +266,7 @@ impl Order {
                     None => Err(instant_acme::Error::Str("an authorization is gone")),
                 }
             }))?;
+            found.complete(answer.as_ref());
             all.push(found);
         }
         Ok(all)

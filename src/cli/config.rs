@@ -9,10 +9,9 @@ use super::args::{Config as Args, Nodes, Ordering};
 use super::failure::Failure;
 use super::outcome::{Note, Outcome};
 use super::{Global, Output};
-use crate::config::{Config, DEFAULT_FILE, Flags, Issuer, Order, Setting, Solver};
+use crate::config::{Config, DEFAULT_FILE, Flags, Issuer, Method, Order, Setting, Solver, Via};
 use crate::haproxy::{Session, SystemConnect, socket_lines};
 use crate::renew;
-use crate::solver;
 
 #[derive(Serialize)]
 struct Checked {
@@ -89,13 +88,13 @@ async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &O
         }
     }
     for (issuer, solver) in chosen(&app.config, ordering)? {
-        let thumbprint = match (&solver.via, &issuer.directory) {
-            (crate::config::Via::Stateless, Some(directory)) => {
+        let thumbprint = match (&solver.method, &issuer.directory) {
+            (Method::Http01(Via::Stateless), Some(directory)) => {
                 app.renewer().account_key(directory, &issuer).await?.thumbprint().to_owned()
             }
             _ => String::new(),
         };
-        text.push_str(&solver::haproxy_lines(renew::lines_via(&solver, &thumbprint), version));
+        text.push_str(&renew::haproxy_lines(&solver, &thumbprint, version));
     }
     Ok(Outcome::new(&Lines { lines: &text }, text.as_str()))
 }
@@ -104,11 +103,14 @@ async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &O
 fn chosen(config: &Config, ordering: &Ordering) -> Result<Vec<(Issuer, Solver)>, Failure> {
     let mut chosen: Vec<(Issuer, Solver)> = Vec::new();
     let mut add = |order: &Order| {
-        for issuer in &order.issuers {
-            let pair = (issuer.clone(), order.solver.clone());
+        for (issuer, solver) in order.issuers.iter().flat_map(|of| order.solvers.iter().map(move |solver| (of, solver)))
+        {
             // An account has one thumbprint, and a solver one set of lines, however many certificates use them.
-            if !chosen.iter().any(|(known, solver)| known.directory == pair.0.directory && solver.via == pair.1.via) {
-                chosen.push(pair);
+            let is_same = |(known, other): &&(Issuer, Solver)| {
+                known.directory == issuer.directory && other.method == solver.method
+            };
+            if !chosen.iter().any(|pair| is_same(&pair)) {
+                chosen.push((issuer.clone(), solver.clone()));
             }
         }
     };

@@ -201,7 +201,7 @@ impl From<renew::Error> for Failure {
     fn from(error: renew::Error) -> Self {
         use renew::Error as E;
         let (kind, exit) = match &error {
-            E::NotOrdered { .. } | E::Wildcard { .. } => ("usage", Exit::Usage),
+            E::NotOrdered { .. } | E::Unprovable { .. } => ("usage", Exit::Usage),
             E::ContactMissing { .. } | E::TermsNotAgreed { .. } | E::InternalIssuer { .. } | E::RootCa { .. } => {
                 ("config", Exit::Config)
             }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::parse::check_mail;
-use super::{Certificate, Config, DEFAULT_LISTEN, Error, Issuer, Node, Order, Setting, Solver, Via, kinds};
-use crate::model::{Address, Authority, CertName, DirectoryUrl, Identifier, KeyType};
+use super::{Certificate, Config, Error, Issuer, Method, Node, Order, Setting, Solver, Via, kinds};
+use crate::model::{Address, Authority, CertName, ChallengeKind, DirectoryUrl, Identifier, KeyType};
 
 /// Flags that stand for nodes and the store.
 #[derive(Debug, Clone, Default)]
@@ -139,14 +139,6 @@ impl Node {
     }
 }
 
-impl Solver {
-    /// What answers when nothing is configured: a listener behind `HAProxy`.
-    #[must_use]
-    pub fn default_listener() -> Self {
-        Self { name: "default".to_owned(), via: Via::Listener { listen: DEFAULT_LISTEN }, probe: None }
-    }
-}
-
 impl Config {
     /// The certificate that `issue` orders: the configured one with these names, with the flags laid over it, or one made of the
     /// flags alone. To name some of the names of a certificate in the file is to name it. One of two kinds comes in one piece, unless
@@ -181,9 +173,9 @@ impl Config {
                     _ if flags.directory.is_some() => Issuer::letsencrypt(),
                     _ => return Err(missing("several issuers are configured", "say which by --directory")),
                 }],
-                solver: match self.solvers.len() {
-                    1 => self.solvers.values().next().expect("there is one").clone(),
-                    _ => Solver::default_listener(),
+                solvers: match self.default_solvers() {
+                    solvers if solvers.is_empty() => vec![Solver::default_listener()],
+                    solvers => solvers,
                 },
                 keys: vec![KeyType::default()],
             },
@@ -261,10 +253,15 @@ impl OrderFlags {
         .flatten()
         .next();
         if let Some(via) = via {
-            order.solver.via = via;
+            // Where other kinds are configured, it is the first choice.
+            let known = order.solvers.iter().position(|solver| solver.kind() == ChallengeKind::Http01);
+            let base = known.map_or_else(Solver::default_listener, |at| order.solvers.remove(at));
+            order.solvers.insert(0, Solver { method: Method::Http01(via), ..base });
         }
         if let Some(probe) = &self.http_01_probe {
-            order.solver.probe = Some(probe.clone());
+            for solver in order.solvers.iter_mut().filter(|solver| solver.kind() == ChallengeKind::Http01) {
+                solver.probe = Some(probe.clone());
+            }
         }
         if !self.key.is_empty() {
             order.keys.clone_from(&self.key);

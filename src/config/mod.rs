@@ -9,6 +9,7 @@ mod parse;
 mod problem;
 mod read;
 mod remembered;
+mod solver;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use flags::{Flags, OrderFlags};
 pub use problem::{Error, Problem};
 pub use read::Setting;
 pub use remembered::Remembered;
+pub use solver::{Method, Solver, Via};
 
 use crate::model::{
     Address, Authority, CertName, ClientFile, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType,
@@ -109,40 +111,6 @@ impl Issuer {
             None => self.directory.as_ref() == Some(&DirectoryUrl::letsencrypt()),
         }
     }
-}
-
-/// A way to answer challenges.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Solver {
-    /// Its name in the configuration.
-    pub name: String,
-    /// How an http-01 challenge (RFC 8555, section 8.3) is answered.
-    pub via: Via,
-    /// Where the pre-flight asks, instead of port 80 of the addresses that the DNS names.
-    pub probe: Option<Authority>,
-}
-
-/// Who answers http-01 challenges.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Via {
-    /// hotcert itself, behind a rule of `HAProxy`.
-    Listener {
-        /// Where it listens.
-        listen: SocketAddr,
-    },
-    /// `HAProxy`, from the account's thumbprint in its configuration.
-    Stateless,
-    /// `HAProxy`, from a map that is filled through the runtime API.
-    HaproxyMap {
-        /// The map, as `HAProxy`'s configuration names it.
-        map: String,
-    },
-    /// A web server that serves a directory.
-    Webroot {
-        /// Its document root.
-        path: PathBuf,
-    },
 }
 
 /// One `HAProxy` instance.
@@ -294,8 +262,8 @@ impl std::str::FromStr for Layout {
 pub struct Order {
     /// The authorities, in order of preference.
     pub issuers: Vec<Issuer>,
-    /// What answers the challenges.
-    pub solver: Solver,
+    /// What answers the challenges, in order of preference: for each name the first that fits.
+    pub solvers: Vec<Solver>,
     /// Its key type. Two, one of each kind, only until it is [taken apart](Certificate::members).
     pub keys: Vec<KeyType>,
 }
@@ -394,6 +362,12 @@ impl Config {
     #[must_use]
     pub fn requires_all(&self, certificate: &Certificate) -> bool {
         certificate.require.unwrap_or(self.require) == Require::All
+    }
+
+    /// What answers where a certificate does not say it: the only solver that there is, or those that are for certain names, and
+    /// after them the one that is for all.
+    fn default_solvers(&self) -> Vec<Solver> {
+        solver::default_solvers(&self.solvers).unwrap_or_default()
     }
 
     /// The nodes that share session ticket keys.

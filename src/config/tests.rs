@@ -254,7 +254,7 @@ fn issue_takes_the_configured_certificate_and_lays_flags_over_it() {
     };
     let certificate = config.certificate_to_issue(&["example.org".parse().unwrap()], &flags).unwrap();
     let order = certificate.order.unwrap();
-    assert_eq!(order.solver.via, Via::Stateless);
+    assert_eq!(order.solvers[0].method, Method::Http01(Via::Stateless));
     assert_eq!(order.issuers[0].directory.as_ref().unwrap().as_str(), "https://localhost:14000/dir");
     // To agree to the terms of one authority is not to agree to those of another.
     assert!(!order.issuers[0].terms_agreed);

@@ -2,10 +2,11 @@
 //!
 //! Owns the syntax of names: certificates ([`CertName`]), what a certificate covers ([`Identifier`]), how `HAProxy` calls a
 //! certificate ([`Slot`]), nodes ([`NodeName`], [`Address`], [`Endpoint`]), key types ([`KeyType`]), fingerprints ([`Sha1`], [`Sha256`]), authorities
-//! ([`DirectoryUrl`]) and challenges ([`Token`]); and what a leaf says, in these words ([`Facts`]).
+//! ([`DirectoryUrl`]) and challenges ([`ChallengeKind`], [`Token`]); and what a leaf says, in these words ([`Facts`]).
 //! Parsing is the only way to get one, so a value that exists is safe to put into a path or on `HAProxy`'s command line.
 
 mod address;
+mod challenge;
 mod client_file;
 mod directory;
 mod endpoint;
@@ -20,6 +21,7 @@ mod ticket_file;
 mod token;
 
 pub use address::{Address, Authority};
+pub use challenge::ChallengeKind;
 pub use client_file::ClientFile;
 pub use directory::DirectoryUrl;
 pub use endpoint::{ClientTls, Endpoint};

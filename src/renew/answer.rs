@@ -1,12 +1,12 @@
 //! Answering challenges, whichever way is configured, and taking every answer away again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::listeners::Shared;
 use super::{Error, Renewer};
-use crate::config::{Solver as Configured, Via};
+use crate::config::{Method, Solver as Configured, Via};
 use crate::model::{CertName, Token};
 use crate::solver::{Solver, Webroot};
 use crate::store::{self, Place, Store};
@@ -18,61 +18,76 @@ const PLACED_DEADLINE: Duration = Duration::from_secs(15);
 pub(super) struct Answers<'a> {
     renewer: &'a Renewer<'a>,
     certificate: &'a CertName,
-    /// What answers; `None` when `HAProxy` does, from a map: the store says what has to be in it.
-    solver: Option<Solver>,
-    /// Keeps the listener, which others may use as well.
-    _listener: Option<Arc<Shared>>,
-    /// Where answers would be found after a crash: then they are stored before they are placed.
-    place: Option<Place>,
-    presented: Vec<Token>,
+    /// What is in use, by the name of the solver.
+    ways: BTreeMap<String, Way>,
+    presented: Vec<(String, Token)>,
+}
+
+/// How a solver answers.
+enum Way {
+    /// By this process, or from a directory.
+    Here {
+        solver: Solver,
+        /// Keeps the listener, which others may use as well.
+        _listener: Option<Arc<Shared>>,
+        /// Where answers would be found after a crash: then they are stored before they are placed.
+        place: Option<Place>,
+    },
+    /// By `HAProxy`, from a map: the store says what has to be in it.
+    Map(String),
 }
 
 impl<'a> Answers<'a> {
-    pub(super) async fn open(
-        renewer: &'a Renewer<'a>,
-        certificate: &'a CertName,
-        configured: &Configured,
-    ) -> Result<Self, Error> {
-        let listener = match &configured.via {
-            Via::Listener { listen } => Some(renewer.listeners.at(*listen, renewer.store).await?),
-            _ => None,
-        };
-        let (solver, place) = match &configured.via {
-            Via::Listener { .. } => (listener.as_ref().map(|shared| Solver::Listener(Arc::clone(shared))), None),
-            Via::Webroot { path } => (Some(Solver::Webroot(Webroot::new(path))), Some(Place::Webroot(path.clone()))),
-            Via::Stateless => (Some(Solver::Stateless), None),
-            Via::HaproxyMap { map } => (None, Some(Place::Map(map.clone()))),
-        };
-        let answers = Self { renewer, certificate, solver, _listener: listener, place, presented: Vec::new() };
+    /// Begins with nothing, after what a crash left is taken away.
+    pub(super) fn open(renewer: &'a Renewer<'a>, certificate: &'a CertName) -> Result<Self, Error> {
         clear_leftovers(renewer.store, certificate)?;
-        Ok(answers)
+        Ok(Self { renewer, certificate, ways: BTreeMap::new(), presented: Vec::new() })
     }
 
     /// Makes an answer available everywhere.
-    pub(super) async fn present(&mut self, token: &Token, key_authorization: &str) -> Result<(), Error> {
-        self.presented.push(token.clone());
-        if let Some(place) = &self.place {
+    pub(super) async fn present(
+        &mut self,
+        solver: &Configured,
+        token: &Token,
+        key_authorization: &str,
+    ) -> Result<(), Error> {
+        if !self.ways.contains_key(&solver.name) {
+            let way = Way::open(self.renewer, solver).await?;
+            self.ways.insert(solver.name.clone(), way);
+        }
+        let way = &self.ways[&solver.name];
+        self.presented.push((solver.name.clone(), token.clone()));
+        let place = match way {
+            Way::Here { place, .. } => place.clone(),
+            Way::Map(map) => Some(Place::Map(map.clone())),
+        };
+        if let Some(place) = place {
             self.renewer.store.put_token(&store::Token {
                 token: token.to_string(),
                 key_authorization: key_authorization.to_owned(),
-                place: place.clone(),
+                place,
                 certificate: self.certificate.clone(),
                 wanted: true,
                 placed: false,
             })?;
         }
-        match &self.solver {
-            Some(solver) => Ok(solver.present(token, key_authorization)?),
-            None => self.placed(token).await,
+        match way {
+            Way::Here { solver, .. } => Ok(solver.present(token, key_authorization)?),
+            Way::Map(_) => self.placed(token).await,
         }
     }
 
     /// Takes an answer away.
-    pub(super) fn withdraw(&self, token: &Token) -> Result<(), Error> {
-        let Some(solver) = &self.solver else { return Ok(self.renewer.store.retire_token(token.as_str())?) };
-        solver.withdraw(token)?;
-        if self.place.is_some() {
-            self.renewer.store.remove_token(token.as_str())?;
+    pub(super) fn withdraw(&self, solver: &str, token: &Token) -> Result<(), Error> {
+        match self.ways.get(solver) {
+            Some(Way::Here { solver, place, .. }) => {
+                solver.withdraw(token)?;
+                if place.is_some() {
+                    self.renewer.store.remove_token(token.as_str())?;
+                }
+            }
+            Some(Way::Map(_)) => self.renewer.store.retire_token(token.as_str())?,
+            None => {}
         }
         Ok(())
     }
@@ -85,6 +100,23 @@ impl<'a> Answers<'a> {
             .await?
             .map(drop)
             .ok_or_else(|| Error::TokenNotPlaced { token: token.clone(), waited: PLACED_DEADLINE })
+    }
+}
+
+impl Way {
+    async fn open(renewer: &Renewer<'_>, configured: &Configured) -> Result<Self, Error> {
+        let here = |solver, listener, place| Self::Here { solver, _listener: listener, place };
+        Ok(match &configured.method {
+            Method::Http01(Via::Listener { listen }) => {
+                let shared = renewer.listeners.at(*listen, renewer.store).await?;
+                here(Solver::Listener(Arc::clone(&shared)), Some(shared), None)
+            }
+            Method::Http01(Via::Webroot { path }) => {
+                here(Solver::Webroot(Webroot::new(path)), None, Some(Place::Webroot(path.clone())))
+            }
+            Method::Http01(Via::Stateless) => here(Solver::Stateless, None, None),
+            Method::Http01(Via::HaproxyMap { map }) => Self::Map(map.clone()),
+        })
     }
 }
 
@@ -106,9 +138,9 @@ impl Renewer<'_> {
 
 impl Drop for Answers<'_> {
     fn drop(&mut self) {
-        for token in &self.presented {
+        for (solver, token) in &self.presented {
             // It does no harm but to order, so it is no failure.
-            if let Err(error) = self.withdraw(token) {
+            if let Err(error) = self.withdraw(solver, token) {
                 tracing::warn!(certificate = %self.certificate, %error, "an answer to a challenge was left behind");
             }
         }

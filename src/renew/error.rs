@@ -28,11 +28,13 @@ pub enum Error {
         /// Which issuer.
         issuer: String,
     },
-    /// A wildcard, and no challenge that could prove it.
-    #[error("{domain} is a wildcard, and http-01 cannot prove one")]
-    Wildcard {
+    /// A name that no solver of the certificate can prove.
+    #[error("{reason}")]
+    Unprovable {
         /// The name.
-        domain: Identifier,
+        name: Identifier,
+        /// Why, in words.
+        reason: String,
     },
     /// There is no account yet, and no contact to register one with.
     #[error("contact missing: there is no account at {issuer} yet, and no mail address to register one with")]
@@ -176,6 +178,17 @@ impl Error {
         matches!(self, Self::Acme { source, .. } if source.is_of_authority())
     }
 
+    /// The names that the authority could not validate.
+    pub(super) fn unproved(&self) -> Vec<&Identifier> {
+        match self {
+            Self::Acme { source, .. } => match source.as_ref() {
+                acme::Error::AuthorizationFailed { failures } => failures.iter().map(|(name, _)| name).collect(),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the order has failed for good, so that only another one can help.
     pub(super) fn order_is_over(&self) -> bool {
         matches!(self, Self::Acme { source, .. } if source.order_is_over())
@@ -202,10 +215,13 @@ impl Error {
         Some(match self {
             Self::NotOrdered { .. } => "push a newer one, or order it by `hotcert issue`".to_owned(),
             Self::InternalIssuer { .. } => "name an issuer with a directory".to_owned(),
-            Self::Wildcard { domain } => format!(
-                "wildcards are proven through the DNS (dns-01), which this version cannot do yet: name the hosts one by one, such as www{}",
-                &domain.to_string()[1..]
-            ),
+            Self::Unprovable { name, .. } if name.is_wildcard() => {
+                "wildcards are proved through the DNS: configure a [solver.NAME] with type = \"dns-01\"".to_owned()
+            }
+            Self::Unprovable { name: Identifier::Ip(_), .. } => {
+                "addresses are proved by http-01 and tls-alpn-01: configure a solver of that type".to_owned()
+            }
+            Self::Unprovable { .. } => "add the name to the `names` of a solver, or configure another one".to_owned(),
             Self::ContactMissing { .. } => {
                 "--contact admin@example.org, or contact = [\"admin@example.org\"] in the issuer".to_owned()
             }

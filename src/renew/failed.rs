@@ -3,7 +3,6 @@
 use super::Error;
 use super::authority::{SAME_OUTAGE, trouble};
 use super::order::Attempt;
-use crate::acme;
 use crate::schedule::{Event, Kind};
 
 impl Attempt<'_> {
@@ -15,17 +14,7 @@ impl Attempt<'_> {
                 renewer.blame(directory, error, self.standing)?;
             }
             let now = renewer.store.standing(directory.as_str())?.offset.now(renewer.clock.now());
-            if let Error::Acme { source, .. } = error
-                && let acme::Error::AuthorizationFailed { failures } = source.as_ref()
-                && self.issuer.is_limited()
-            {
-                renewer.store.change_standing(directory.as_str(), |standing| {
-                    for (name, _) in failures {
-                        let kind = Kind::FailedAuthorization { name: name.clone() };
-                        standing.events.add(Event { at: now, kind });
-                    }
-                })?;
-            }
+            self.note_unproved(error)?;
             if !is_kept {
                 return Ok(());
             }
@@ -42,5 +31,20 @@ impl Attempt<'_> {
         if let Err(error) = noted() {
             tracing::warn!(certificate = %self.certificate.name, %error, "a failure could not be noted");
         }
+    }
+
+    /// Counts the names that an authority could not validate.
+    pub(super) fn note_unproved(&self, error: &Error) -> Result<(), Error> {
+        let unproved = error.unproved();
+        if unproved.is_empty() || !self.issuer.is_limited() {
+            return Ok(());
+        }
+        let wall = self.renewer.clock.now();
+        Ok(self.renewer.store.change_standing(self.directory.as_str(), |standing| {
+            let at = standing.offset.now(wall);
+            for name in unproved {
+                standing.events.add(Event { at, kind: Kind::FailedAuthorization { name: name.clone() } });
+            }
+        })?)
     }
 }

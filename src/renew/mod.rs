@@ -12,6 +12,7 @@ mod account;
 mod answer;
 mod ari;
 mod authority;
+mod choice;
 mod error;
 mod failed;
 mod listeners;
@@ -22,12 +23,13 @@ mod round;
 
 use std::time::Duration;
 
+pub use choice::check;
 pub use error::Error;
 use listeners::Listeners;
 use order::Attempt;
 use outlook::authority_of;
 pub use outlook::{Due, Forecast, Why};
-pub use preflight::{Misrouted, lines_via};
+pub use preflight::{Misrouted, haproxy_lines};
 pub use round::Round;
 
 use tokio_util::sync::CancellationToken;
@@ -175,7 +177,7 @@ impl Renewer<'_> {
                 purpose: if manner == Manner::Scheduled { outlook.purpose() } else { Purpose::Emergency },
             };
             // On the heap, for it is large, and there may be several at once.
-            return match Box::pin(attempt.renew(&order.solver, why)).await {
+            return match Box::pin(attempt.renew(&order.solvers, why)).await {
                 Ok(number) => Ok(Obtained::Ordered(number)),
                 Err(error) => {
                     // Of what somebody tried once, and is neither configured nor remembered, nothing is left.
@@ -195,14 +197,5 @@ impl Renewer<'_> {
         store::until(LOCK_DEADLINE, || self.store.try_lock_certificate(name))
             .await?
             .ok_or_else(|| Error::Busy { name: name.clone(), waited: LOCK_DEADLINE })
-    }
-}
-
-/// Checks what can be known before anything is asked: wildcards are validated through the DNS only (RFC 8555, section 8.3 has no
-/// way for http-01).
-pub fn check(certificate: &Certificate) -> Result<(), Error> {
-    match certificate.domains.iter().find(|domain| domain.is_wildcard()) {
-        Some(domain) => Err(Error::Wildcard { domain: domain.clone() }),
-        None => Ok(()),
     }
 }

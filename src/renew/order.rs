@@ -1,15 +1,16 @@
 //! One order, from the journal to the gate. A crash anywhere leaves a journal by which the same order is continued.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::answer::Answers;
 use super::authority::Spending;
+use super::choice::Choice;
 use super::outlook::Outlook;
 use super::{Error, Renewer, Why};
-use crate::acme::{self, Account, ChallengeKind, Deadlines, Http, Status};
+use crate::acme::{self, Account, Deadlines, Http, Proof, Status};
 use crate::bundle::{Bundle, Gate, PrivateKey};
 use crate::config::{Certificate, Issuer, Solver};
 use crate::model::{DirectoryUrl, Identifier, KeyType};
@@ -43,15 +44,23 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Orders the certificate and stores it; returns the number of its generation.
-    pub(super) async fn renew(&self, solver: &Solver, why: Why) -> Result<u64, Error> {
+    pub(super) async fn renew(&self, solvers: &[Solver], why: Why) -> Result<u64, Error> {
         let Self { renewer, lock, issuer, .. } = *self;
-        let (account, bundle) = match self.run(solver).await {
-            // The authority may have asked while the crashed process could not answer; that says nothing about this one.
-            Err(error) if why == Why::Unfinished && error.order_is_over() => {
-                tracing::warn!(certificate = %lock.name(), %error, "the interrupted order has failed; ordering anew");
-                self.run(solver).await?
+        let mut choice = Choice::new(solvers);
+        let mut is_resumed = why == Why::Unfinished;
+        let (account, bundle) = loop {
+            match self.run(&mut choice).await {
+                // The authority may have asked while the crashed process could not answer; that says nothing about this one.
+                Err(error) if std::mem::take(&mut is_resumed) && error.order_is_over() => {
+                    tracing::warn!(certificate = %lock.name(), %error, "the interrupted order has failed; ordering anew");
+                }
+                // Another order is counted like any other.
+                Err(error) if self.may_be_proved_otherwise(&mut choice, &error) => {
+                    tracing::warn!(certificate = %lock.name(), %error, "ordering anew");
+                    self.note_unproved(&error)?;
+                }
+                outcome => break outcome?,
             }
-            outcome => outcome?,
         };
         let now = renewer.listen(self.directory, self.http)?;
         let meta = Meta { source: Source::Acme, issuer: Some(issuer.name.clone()), created: now };
@@ -65,20 +74,20 @@ impl Attempt<'_> {
     }
 
     /// Orders the certificate, or continues the order that is journalled for it.
-    async fn run(&self, solver: &Solver) -> Result<(Account, Bundle), Error> {
+    async fn run(&self, choice: &mut Choice<'_>) -> Result<(Account, Bundle), Error> {
         let Self { renewer, certificate, issuer, directory, http, .. } = *self;
         renewer.can_have_account(directory, issuer)?;
         let journal = self.journal()?;
 
-        let mut answers = Answers::open(renewer, &certificate.name, solver).await?;
+        let mut answers = Answers::open(renewer, &certificate.name)?;
         let outcome = async {
             let key = renewer.account_key(directory, issuer).await?;
             if journal.as_ref().is_none_or(|journal| journal.entry.order_url.is_none()) {
-                renewer.preflight(certificate, solver, key.thumbprint(), &mut answers).await?;
+                renewer.preflight(certificate, choice, key.thumbprint(), &mut answers).await?;
             }
             let account = renewer.account(http, directory, issuer, &key).await?;
             let (mut order, key, event) = self.open(&account, journal).await?;
-            let chain = self.finish(&mut order, &key, &mut answers).await;
+            let chain = self.finish(&mut order, &key, choice, &mut answers).await;
             if chain.as_ref().is_err_and(Error::order_is_over)
                 && let Some(event) = event
             {
@@ -98,6 +107,15 @@ impl Attempt<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Whether each name that was not proved can be proved by another solver, which is the one from now on.
+    fn may_be_proved_otherwise(&self, choice: &mut Choice<'_>, error: &Error) -> bool {
+        let unproved = error.unproved();
+        // Every one of them is given up, whatever becomes of the others.
+        let others: Vec<_> =
+            unproved.iter().map(|name| choice.of(name).is_some_and(|solver| choice.give_up(name, solver))).collect();
+        !others.is_empty() && others.into_iter().all(|is_there| is_there) && !self.renewer.stop.is_cancelled()
     }
 
     /// The journal, if it is about this very order; another one is of no use any more.
@@ -228,12 +246,21 @@ impl Attempt<'_> {
         &self,
         order: &mut acme::Order,
         key: &PrivateKey,
+        choice: &Choice<'_>,
         answers: &mut Answers<'_>,
     ) -> Result<String, Error> {
         if order.status() == Status::Pending {
-            let challenges = order.challenges(ChallengeKind::Http01).await.map_err(|error| self.failed(error))?;
+            let mut chosen = BTreeMap::new();
+            let challenges = order.challenges(|name, offered| {
+                let solver = choice.of_kinds(name, offered)?;
+                chosen.insert(name.clone(), solver);
+                Some(solver.kind())
+            });
+            let challenges = challenges.await.map_err(|error| self.failed(error))?;
             for challenge in &challenges {
-                answers.present(&challenge.token, &challenge.key_authorization).await?;
+                if let Proof::Token { token, key_authorization } = &challenge.proof {
+                    answers.present(chosen[&challenge.identifier], token, key_authorization).await?;
+                }
             }
             for challenge in &challenges {
                 tracing::info!(name = %challenge.identifier, "asking the authority to validate");

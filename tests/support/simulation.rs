@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hotcert::bundle::Trust;
 use hotcert::clock::Clock;
-use hotcert::config::{Certificate, Issuer, Limits, Order, Solver, Via};
+use hotcert::config::{Certificate, Issuer, Limits, Order, Method, Solver, Via};
 use hotcert::model::{CertName, KeyType};
 use hotcert::renew::{Renewer, Round};
 use hotcert::store::Store;
@@ -65,14 +65,15 @@ impl Simulation {
         };
         let solver = Solver {
             name: "web".to_owned(),
-            via: Via::Webroot { path: webroot.path().to_owned() },
+            method: Method::Http01(Via::Webroot { path: webroot.path().to_owned() }),
+            names: Vec::new(),
             probe: Some(port.addr().to_string().parse().expect("it is an address")),
         };
         let certificate = |number| Certificate {
             domains: vec![format!("c{number}.test").parse().expect("it is a name")],
             order: Some(Order {
                 issuers: vec![issuer.clone()],
-                solver: solver.clone(),
+                solvers: vec![solver.clone()],
                 keys: vec![KeyType::EcdsaP256],
             }),
             ..Certificate::new(format!("c{number}.test").parse().expect("it is a name"))

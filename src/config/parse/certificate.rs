@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::super::read::{Reader, Section, list, one_or_more, parsed, path, text};
+use super::super::solver::default_solvers;
 use super::super::{Certificate, Issuer, Order, Solver, kinds};
 use super::group::Groups;
 use super::join;
@@ -56,10 +57,10 @@ pub(super) fn certificates(
             chosen.iter().try_for_each(|name| of(issuers.keys().collect(), "issuer", name))?;
             Ok(chosen.iter().map(|name| issuers[name].clone()).collect::<Vec<_>>())
         });
-        let chosen_solver = section.get(reader, "solver", |value| {
-            let name = text(value)?;
-            of(solvers.keys().collect(), "solver", &name)?;
-            Ok(solvers[&name].clone())
+        let chosen_solvers = section.get(reader, "solver", |value| {
+            let chosen = one_or_more(value, text)?;
+            chosen.iter().try_for_each(|name| of(solvers.keys().collect(), "solver", name))?;
+            Ok(chosen.iter().map(|name| solvers[name].clone()).collect::<Vec<_>>())
         });
         let keys = section
             .get(reader, "key", |value| {
@@ -76,17 +77,27 @@ pub(super) fn certificates(
             };
             section.problem(reader, "issuers", what);
         }
-        if chosen_solver.is_none() && solvers.len() > 1 && !section.was_wrong(reader, "solver") {
-            section.problem(reader, "solver", "several solvers are configured: say which");
+        let was_wrong = section.was_wrong(reader, "solver");
+        let solvers = chosen_solvers.or_else(|| default_solvers(solvers));
+        if solvers.is_none() && !was_wrong {
+            section.problem(
+                reader,
+                "solver",
+                "several solvers are configured: say which, or which `names` each is for",
+            );
         }
-        // Every solver that there is answers http-01.
-        if let Some(wildcard) = domains.iter().flatten().find(|domain| domain.is_wildcard()) {
-            section.problem(reader, "domains", format!("{wildcard} is a wildcard, and http-01 cannot prove one"));
+        let mut solvers = solvers.unwrap_or_default();
+        if solvers.is_empty() {
+            solvers.push(Solver::default_listener());
+        }
+        let unproved = domains.iter().flatten().find(|domain| !solvers.iter().any(|solver| solver.fits(domain)));
+        if let Some(domain) = unproved.filter(|_| !was_wrong) {
+            section.problem(reader, "domains", Solver::unprovable(domain, &solvers));
         }
         let is_complete = name.is_some() && domains.is_some();
         let order = Order {
             issuers: chosen_issuers.unwrap_or_else(|| issuers.values().take(1).cloned().collect()),
-            solver: chosen_solver.or_else(|| solvers.values().next().cloned()).unwrap_or_else(Solver::default_listener),
+            solvers,
             keys,
         };
         let rest = Certificate {

@@ -3,35 +3,45 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::super::read::{Reader, Section, parsed, path, text};
-use super::super::{DEFAULT_LISTEN, Solver, Via};
+use super::super::read::{Reader, Section, one_or_more, parsed, path, text};
+use super::super::{DEFAULT_LISTEN, Method, Solver, Via};
+use crate::model::ChallengeKind;
 
 pub(super) fn solvers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<String, Solver> {
     let mut solvers = BTreeMap::new();
     for (name, mut section) in top.tables(reader, "solver") {
-        section.require(reader, "type", |value| match text(value)?.as_str() {
-            "http-01" => Ok(()),
-            "tls-alpn-01" | "dns-01" | "dns-persist-01" => Err("this version knows only http-01".to_owned()),
-            _ => Err("must be http-01".to_owned()),
+        let kind = section.require(reader, "type", |value| {
+            text(value)?.parse::<ChallengeKind>().map_err(|_| "must be http-01".to_owned())
         });
-        let via = section.get_or(reader, "via", "listener".to_owned(), text);
-        let via = match via.as_str() {
-            "listener" => {
-                Some(Via::Listener { listen: section.get_or(reader, "listen", DEFAULT_LISTEN, parsed::<SocketAddr>) })
-            }
-            "stateless" => Some(Via::Stateless),
-            "haproxy-map" => section.require(reader, "map", text).map(|map| Via::HaproxyMap { map }),
-            "webroot" => section.require(reader, "path", path).map(|path| Via::Webroot { path }),
+        let method = kind.and_then(|kind| match kind {
+            ChallengeKind::Http01 => http01(&mut section, reader).map(Method::Http01),
             _ => {
-                section.problem(reader, "via", "must be listener, stateless, haproxy-map or webroot");
+                section.problem(reader, "type", "this version knows only http-01");
                 None
             }
-        };
+        });
+        let names = section.get(reader, "names", |value| one_or_more(value, parsed)).unwrap_or_default();
         let probe = section.get(reader, "probe", parsed);
         section.finish(reader);
-        if let Some(via) = via {
-            solvers.insert(name.clone(), Solver { name, via, probe });
+        if let Some(method) = method {
+            solvers.insert(name.clone(), Solver { name, method, names, probe });
         }
     }
     solvers
+}
+
+fn http01(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Via> {
+    let via = section.get_or(reader, "via", "listener".to_owned(), text);
+    match via.as_str() {
+        "listener" => {
+            Some(Via::Listener { listen: section.get_or(reader, "listen", DEFAULT_LISTEN, parsed::<SocketAddr>) })
+        }
+        "stateless" => Some(Via::Stateless),
+        "haproxy-map" => section.require(reader, "map", text).map(|map| Via::HaproxyMap { map }),
+        "webroot" => section.require(reader, "path", path).map(|path| Via::Webroot { path }),
+        _ => {
+            section.problem(reader, "via", "must be listener, stateless, haproxy-map or webroot");
+            None
+        }
+    }
 }

@@ -1,0 +1,142 @@
+//! Asking for an http-01 challenge ourselves.
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::super::answer::Answers;
+use super::super::{Error, Renewer};
+use super::{Misrouted, haproxy_lines};
+use crate::config::Solver;
+use crate::model::{Identifier, Token};
+use crate::probe::{self, Answer, Target};
+
+/// Bytes of a random token; as many as Let's Encrypt uses.
+const TOKEN_BYTES: usize = 32;
+/// How much of a wrong answer is shown, in characters.
+const SHOWN: usize = 60;
+
+impl Renewer<'_> {
+    /// Asks for a random token under a name. What is answered wrongly is an error; where nothing can be asked, that is only
+    /// said, for the authority may see more than we do.
+    pub(super) async fn ask_http01(
+        &self,
+        name: &Identifier,
+        solver: &Solver,
+        thumbprint: &str,
+        answers: &mut Answers<'_>,
+    ) -> Result<(), Error> {
+        let token = random_token();
+        // A key authorization has this form; a stateless answer must have it.
+        let expected = token.key_authorization(thumbprint);
+        answers.present(solver, &token, &expected).await?;
+        let outcome = ask(name, solver, &token, &expected, thumbprint).await;
+        answers.withdraw(&solver.name, &token)?;
+        outcome
+    }
+}
+
+async fn ask(name: &Identifier, solver: &Solver, token: &Token, expected: &str, thumbprint: &str) -> Result<(), Error> {
+    let misrouted = |asked: String, got: String, meaning| {
+        let lines = haproxy_lines(solver, thumbprint, None);
+        Err(Error::Misrouted(Box::new(Misrouted { name: name.human(), asked, got, meaning, lines })))
+    };
+    let target = match &solver.probe {
+        None => Target::Resolved,
+        Some(place) => match tokio::net::lookup_host((place.host.as_str(), place.port)).await {
+            Ok(mut addresses) => addresses.next().map_or(Target::Resolved, Target::Address),
+            Err(error) => {
+                return misrouted(place.to_string(), error.to_string(), "the probe address has no address");
+            }
+        },
+    };
+    let url = format!("http://{name}{}", token.path());
+    match probe::http01(target, name, token).await {
+        Ok(answer) => match judge(&answer, expected) {
+            None => {
+                tracing::debug!(%name, address = %answer.address, "pre-flight passed");
+                Ok(())
+            }
+            Some(meaning) => misrouted(format!("{url} at {}", answer.address), describe(&answer), meaning),
+        },
+        Err(error) if solver.probe.is_some() => {
+            misrouted(url, error.to_string(), "nothing answers where the pre-flight was told to ask")
+        }
+        Err(error) => {
+            tracing::warn!(%name, %error, "pre-flight could not ask; the authority may see more than we do, so the order goes on");
+            Ok(())
+        }
+    }
+}
+
+fn judge(answer: &Answer, expected: &str) -> Option<&'static str> {
+    match answer.status {
+        200 if answer.body.trim_ascii() == expected.as_bytes() => None,
+        200 => {
+            Some("something else answers challenges: another program, another HAProxy, or another account's thumbprint")
+        }
+        300..=399 => Some("HAProxy redirects challenges: the rule for them must stand above the redirect"),
+        404 => {
+            Some("the request does not reach what answers challenges: the rule for them is missing, or stands too low")
+        }
+        503 => Some("HAProxy has the rule, and cannot reach hotcert: look at the address of the `server` line"),
+        _ => Some("challenges are not answered"),
+    }
+}
+
+fn describe(answer: &Answer) -> String {
+    let mut text = format!("status {}", answer.status);
+    if let Some(location) = &answer.location {
+        text.push_str(&format!(" to {}", plain(location)));
+    }
+    if answer.status == 200 {
+        text.push_str(&format!(" with the body \"{}\"", plain(&String::from_utf8_lossy(&answer.body))));
+    }
+    text
+}
+
+/// The beginning of a foreign text, fit for a terminal.
+fn plain(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).take(SHOWN).collect()
+}
+
+fn random_token() -> Token {
+    let mut bytes = [0; TOKEN_BYTES];
+    rand::fill(&mut bytes).expect("the system's random numbers are available");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes).parse().expect("base64url is a token")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            address: "127.0.0.1:80".parse().unwrap(),
+            status,
+            location: (status == 301).then(|| "https://a.test/\u{1b}[31m".to_owned()),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn only_the_key_authorization_passes() {
+        assert_eq!(judge(&answer(200, "t.thumb\n"), "t.thumb"), None);
+        for (status, body, word) in [
+            (200, "t.other", "another"),
+            (301, "", "redirect"),
+            (404, "", "missing"),
+            (503, "", "server"),
+            (500, "", "not answered"),
+        ] {
+            let meaning = judge(&answer(status, body), "t.thumb").unwrap();
+            assert!(meaning.contains(word), "{meaning}");
+        }
+    }
+
+    #[test]
+    fn foreign_text_is_shown_without_control_characters() {
+        assert_eq!(describe(&answer(301, "")), "status 301 to https://a.test/[31m");
+        assert!(describe(&answer(200, &"x".repeat(1000))).len() < 120);
+    }
+}

@@ -1,0 +1,78 @@
+//! Asking for challenges ourselves, by the road that the authority will take, before an order is spent on it.
+
+mod http01;
+
+use super::answer::Answers;
+use super::choice::Choice;
+use super::{Error, Renewer};
+use crate::config::{Certificate, Method, Solver, Via};
+use crate::solver;
+
+/// A challenge would not be answered: what was asked, what came back, and what cures it.
+#[derive(Debug, thiserror::Error)]
+#[error("challenges for {name} would not reach hotcert: asked {asked}, got {got}")]
+pub struct Misrouted {
+    /// The name.
+    pub name: String,
+    /// What was asked, and where.
+    pub asked: String,
+    /// What came back.
+    pub got: String,
+    /// What is wrong, in words.
+    pub meaning: &'static str,
+    /// The lines that `HAProxy` needs.
+    pub lines: String,
+}
+
+impl Misrouted {
+    /// What to do about it, for people.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        format!("{}; no order was spent. HAProxy needs:\n\n{}", self.meaning, self.lines)
+    }
+}
+
+impl Renewer<'_> {
+    /// Tries the road of the challenge for every name; a solver whose road is wrong gives way to the next that fits.
+    pub(super) async fn preflight(
+        &self,
+        certificate: &Certificate,
+        choice: &mut Choice<'_>,
+        thumbprint: &str,
+        answers: &mut Answers<'_>,
+    ) -> Result<(), Error> {
+        for name in &certificate.domains {
+            while let Some(solver) = choice.of(name) {
+                let outcome = match solver.method {
+                    Method::Http01(_) => self.ask_http01(name, solver, thumbprint, answers).await,
+                };
+                match outcome {
+                    Ok(()) => break,
+                    Err(error) => {
+                        if !choice.give_up(name, solver) {
+                            return Err(error);
+                        }
+                        tracing::warn!(%name, %error, "a solver cannot prove the name");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lines that `HAProxy` needs for a solver, for its version where that is known; none where nothing passes through it.
+#[must_use]
+pub fn haproxy_lines(solver: &Solver, thumbprint: &str, version: Option<(u32, u32)>) -> String {
+    match &solver.method {
+        Method::Http01(via) => solver::haproxy_lines(
+            match via {
+                Via::Listener { listen } => solver::Via::Listener(*listen),
+                Via::Stateless => solver::Via::Stateless(thumbprint),
+                Via::HaproxyMap { map } => solver::Via::Map(map),
+                Via::Webroot { path } => solver::Via::Webroot(path),
+            },
+            version,
+        ),
+    }
+}
