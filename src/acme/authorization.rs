@@ -85,8 +85,8 @@ impl Authorization {
     /// The challenge of the chosen kind, fit to be answered.
     pub(super) fn challenge(self, chosen: Option<ChallengeKind>, thumbprint: &str) -> Result<Challenge, Error> {
         let identifier = self.identifier;
-        let found =
-            self.challenges.iter().zip(chosen).find(|(challenge, kind)| from_library(&challenge.kind) == Some(*kind));
+        let of_kind = |kind| self.challenges.iter().find(|challenge| from_library(&challenge.kind) == Some(kind));
+        let found = chosen.and_then(|kind| Some((of_kind(kind)?, kind)));
         let Some((found, kind)) = found else {
             let offered = self.challenges.iter().map(|challenge| kind_name(&challenge.kind)).collect();
             return Err(Error::NoChallenge { identifier, offered });

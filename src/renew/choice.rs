@@ -29,12 +29,12 @@ impl<'a> Choice<'a> {
         self.solvers.iter().find(|solver| solver.fits(name) && kinds.contains(&solver.kind()) && !has_failed(solver))
     }
 
-    /// Notes that a solver did not prove a name; whether there is another one that may.
-    pub(super) fn give_up(&mut self, name: &Identifier, solver: &'a Solver) -> bool {
+    /// Notes that a solver did not prove a name, for this reason; whether there is another one that may.
+    pub(super) fn give_up(&mut self, name: &Identifier, solver: &'a Solver, reason: &Error) -> bool {
         self.failed.insert((name.clone(), &solver.name));
         let next = self.of(name);
         if let Some(next) = next {
-            tracing::warn!(%name, failed = solver.name, next = next.name, "another solver is tried");
+            tracing::warn!(%name, solver = solver.name, next = next.name, error = %reason.chain(), "another solver is tried");
         }
         next.is_some()
     }
@@ -67,10 +67,11 @@ mod tests {
         let chosen = |choice: &Choice<'_>, name| choice.of(name).map(|solver| solver.name.clone());
         assert_eq!(chosen(&choice, &a).as_deref(), Some("first"));
         assert_eq!(chosen(&choice, &b).as_deref(), Some("of-b"));
-        assert!(choice.give_up(&a, &solvers[1]));
+        let reason = Error::Unprovable { name: a.clone(), reason: String::new() };
+        assert!(choice.give_up(&a, &solvers[1], &reason));
         assert_eq!(chosen(&choice, &a).as_deref(), Some("second"));
         assert_eq!(chosen(&choice, &b).as_deref(), Some("of-b"));
-        assert!(!choice.give_up(&a, &solvers[2]));
+        assert!(!choice.give_up(&a, &solvers[2], &reason));
         assert_eq!(chosen(&choice, &a), None);
         assert!(choice.of_kinds(&b, &[ChallengeKind::Dns01]).is_none());
     }

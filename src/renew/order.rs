@@ -113,8 +113,9 @@ impl Attempt<'_> {
     fn may_be_proved_otherwise(&self, choice: &mut Choice<'_>, error: &Error) -> bool {
         let unproved = error.unproved();
         // Every one of them is given up, whatever becomes of the others.
-        let others: Vec<_> =
-            unproved.iter().map(|name| choice.of(name).is_some_and(|solver| choice.give_up(name, solver))).collect();
+        let others =
+            unproved.iter().map(|name| choice.of(name).is_some_and(|solver| choice.give_up(name, solver, error)));
+        let others: Vec<_> = others.collect();
         !others.is_empty() && others.into_iter().all(|is_there| is_there) && !self.renewer.stop.is_cancelled()
     }
 

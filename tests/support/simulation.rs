@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hotcert::bundle::Trust;
 use hotcert::clock::Clock;
-use hotcert::config::{Certificate, Issuer, Limits, Order, Method, Solver, Via};
+use hotcert::config::{Certificate, Issuer, Limits, Method, Order, Solver, Via};
 use hotcert::model::{CertName, KeyType};
 use hotcert::renew::{Renewer, Round};
 use hotcert::store::Store;

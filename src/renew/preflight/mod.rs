@@ -47,12 +47,10 @@ impl Renewer<'_> {
                     Method::Http01(_) => self.ask_http01(name, solver, thumbprint, answers).await,
                 };
                 match outcome {
-                    Ok(()) => break,
-                    Err(error) => {
-                        if !choice.give_up(name, solver) {
-                            return Err(error);
-                        }
-                        tracing::warn!(%name, %error, "a solver cannot prove the name");
+                    Err(error) if choice.give_up(name, solver, &error) => {}
+                    outcome => {
+                        outcome?;
+                        break;
                     }
                 }
             }
