@@ -136,7 +136,7 @@ impl App {
     }
 
     pub(super) fn renewer(&self) -> Renewer<'_> {
-        let renewer = Renewer::new(&self.store, &self.clock, &self.trust);
+        let renewer = Renewer::new(&self.store, &self.clock, &self.trust).asking(&self.config.resolver);
         match &self.stop {
             Stop::Token(token) => renewer.stopped_by(token.clone()),
             Stop::Signals => renewer,

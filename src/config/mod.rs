@@ -48,6 +48,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Files with further roots that may end a chain.
     pub trust: Vec<PathBuf>,
+    /// The DNS servers that are asked; none for those of the system.
+    pub resolver: Vec<SocketAddr>,
     /// The authorities, by name.
     pub issuers: BTreeMap<String, Issuer>,
     /// The ways to answer challenges, by name.

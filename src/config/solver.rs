@@ -29,6 +29,8 @@ pub struct Solver {
 pub enum Method {
     /// A file on port 80 (RFC 8555, section 8.3).
     Http01(Via),
+    /// A record that a person has set (draft-ietf-acme-dns-persist).
+    DnsPersist01,
 }
 
 /// Who answers http-01 challenges.
@@ -67,6 +69,7 @@ impl Solver {
     pub fn kind(&self) -> ChallengeKind {
         match self.method {
             Method::Http01(_) => ChallengeKind::Http01,
+            Method::DnsPersist01 => ChallengeKind::DnsPersist01,
         }
     }
 

@@ -23,7 +23,9 @@ pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) 
     loop {
         let loaded = parts.loaded.borrow_and_update().clone();
         if due.is_none_or(|due| due <= parts.clock.now()) {
-            let renewer = Renewer::new(&parts.store, &*parts.clock, &loaded.trust).stopped_by(life.stop.clone());
+            let renewer = Renewer::new(&parts.store, &*parts.clock, &loaded.trust)
+                .asking(&loaded.config.resolver)
+                .stopped_by(life.stop.clone());
             let certificates: Vec<_> = loaded.config.certificates.values().collect();
             let Some(round) = life.until_stopped_for(GRACE, renewer.round(certificates, false)).await else { return };
             due = Some(round.wake_at);

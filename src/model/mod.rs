@@ -1,6 +1,6 @@
 //! Validated values that every other module speaks in.
 //!
-//! Owns the syntax of names: certificates ([`CertName`]), what a certificate covers ([`Identifier`]), how `HAProxy` calls a
+//! Owns the syntax of names: certificates ([`CertName`]), what a certificate covers ([`Identifier`]) and other names of the DNS ([`DnsName`]), how `HAProxy` calls a
 //! certificate ([`Slot`]), nodes ([`NodeName`], [`Address`], [`Endpoint`]), key types ([`KeyType`]), fingerprints ([`Sha1`], [`Sha256`]), authorities
 //! ([`DirectoryUrl`]) and challenges ([`ChallengeKind`], [`Token`]); and what a leaf says, in these words ([`Facts`]).
 //! Parsing is the only way to get one, so a value that exists is safe to put into a path or on `HAProxy`'s command line.
@@ -9,14 +9,17 @@ mod address;
 mod challenge;
 mod client_file;
 mod directory;
+mod dns_name;
 mod endpoint;
 mod facts;
 mod fingerprint;
 mod identifier;
+mod issue_value;
 mod key_type;
 mod name;
 mod slot;
 mod staple;
+mod text;
 mod ticket_file;
 mod token;
 
@@ -24,14 +27,17 @@ pub use address::{Address, Authority};
 pub use challenge::ChallengeKind;
 pub use client_file::ClientFile;
 pub use directory::DirectoryUrl;
+pub use dns_name::DnsName;
 pub use endpoint::{ClientTls, Endpoint};
 pub use facts::Facts;
 pub use fingerprint::{Fingerprint, Serial, Sha1, Sha256};
 pub use identifier::Identifier;
+pub use issue_value::IssueValue;
 pub use key_type::{KeyKind, KeyType};
 pub use name::{CertName, NodeName};
 pub use slot::Slot;
 pub use staple::Staple;
+pub(crate) use text::sanitised;
 pub use ticket_file::TicketFile;
 pub use token::Token;
 

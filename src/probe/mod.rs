@@ -1,7 +1,9 @@
-//! Looks from outside: what a client of `HAProxy` is served, and what a validating authority would be answered.
+//! Looks from outside: what a client of `HAProxy` is served, and what a validating authority would be answered,
+//! over the network ([`http01`]) and by the DNS ([`dns`]).
 //!
 //! Nothing here trusts or changes anything; every look is bounded in time and size.
 
+pub mod dns;
 mod handshake;
 mod http01;
 mod listeners;

@@ -33,6 +33,8 @@ enum Way {
         /// Where answers would be found after a crash: then they are stored before they are placed.
         place: Option<Place>,
     },
+    /// By a record that is there already.
+    Set,
     /// By `HAProxy`, from a map: the store says what has to be in it.
     Map(String),
 }
@@ -60,6 +62,7 @@ impl<'a> Answers<'a> {
         let place = match way {
             Way::Here { place, .. } => place.clone(),
             Way::Map(map) => Some(Place::Map(map.clone())),
+            Way::Set => None,
         };
         if let Some(place) = place {
             self.renewer.store.put_token(&store::Token {
@@ -74,6 +77,7 @@ impl<'a> Answers<'a> {
         match way {
             Way::Here { solver, .. } => Ok(solver.present(token, key_authorization)?),
             Way::Map(_) => self.placed(token).await,
+            Way::Set => Ok(()),
         }
     }
 
@@ -87,7 +91,7 @@ impl<'a> Answers<'a> {
                 }
             }
             Some(Way::Map(_)) => self.renewer.store.retire_token(token.as_str())?,
-            None => {}
+            Some(Way::Set) | None => {}
         }
         Ok(())
     }
@@ -116,6 +120,7 @@ impl Way {
             }
             Method::Http01(Via::Stateless) => here(Solver::Stateless, None, None),
             Method::Http01(Via::HaproxyMap { map }) => Self::Map(map.clone()),
+            Method::DnsPersist01 => Self::Set,
         })
     }
 }

@@ -21,6 +21,7 @@ mod outlook;
 mod preflight;
 mod round;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use choice::check;
@@ -39,6 +40,7 @@ use crate::bundle::Trust;
 use crate::clock::Clock;
 use crate::config::Certificate;
 use crate::model::CertName;
+use crate::probe::dns::Resolver;
 use crate::schedule::Purpose;
 use crate::store::{self, CertLock, Hold, Store};
 
@@ -59,6 +61,8 @@ pub struct Renewer<'a> {
     pub trust: &'a Trust,
     /// What answers challenges, for all orders in progress.
     listeners: Listeners,
+    /// Tells what an authority is told by the DNS.
+    resolver: Resolver,
     stop: CancellationToken,
 }
 
@@ -66,7 +70,14 @@ impl<'a> Renewer<'a> {
     /// A renewer; the orders of one share what answers challenges, so there is best one in a process.
     #[must_use]
     pub fn new(store: &'a Store, clock: &'a dyn Clock, trust: &'a Trust) -> Self {
-        Self { store, clock, trust, listeners: Listeners::default(), stop: CancellationToken::new() }
+        let (listeners, resolver) = (Listeners::default(), Resolver::new(&[]));
+        Self { store, clock, trust, listeners, resolver, stop: CancellationToken::new() }
+    }
+
+    /// Asks these DNS servers; without any, those of the system.
+    #[must_use]
+    pub fn asking(self, servers: &[SocketAddr]) -> Self {
+        Self { resolver: Resolver::new(servers), ..self }
     }
 
     /// Once `stop` is cancelled, a round begins no further order; whoever waits for those that are under way gives them [`GRACE`].

@@ -1,11 +1,12 @@
-//! Answers http-01 challenges (RFC 8555, section 8.3): one file per way.
+//! Answers challenges: one file per way.
 //!
 //! Owns the table or the directory in which answers are placed. Where `HAProxy` itself answers from a map, the answer is
 //! desired state that is brought to every node, so that way has no file here but only its lines of configuration
-//! ([`haproxy_lines`]).
+//! ([`haproxy_lines`]). Records that prove a name for good are not placed either: a person sets them ([`persist_record`]).
 
 mod haproxy;
 mod listener;
+mod persist;
 mod webroot;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use haproxy::{Via, haproxy_lines};
 pub use listener::Listener;
+pub use persist::{PERSIST_LABEL, persist_record, persists, txt_line};
 pub use webroot::Webroot;
 
 use crate::model::Token;

@@ -11,17 +11,22 @@ pub(super) fn solvers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMa
     let mut solvers = BTreeMap::new();
     for (name, mut section) in top.tables(reader, "solver") {
         let kind = section.require(reader, "type", |value| {
-            text(value)?.parse::<ChallengeKind>().map_err(|_| "must be http-01".to_owned())
+            text(value)?.parse::<ChallengeKind>().map_err(|_| "must be http-01 or dns-persist-01".to_owned())
         });
         let method = kind.and_then(|kind| match kind {
             ChallengeKind::Http01 => http01(&mut section, reader).map(Method::Http01),
+            ChallengeKind::DnsPersist01 => Some(Method::DnsPersist01),
             _ => {
-                section.problem(reader, "type", "this version knows only http-01");
+                section.problem(reader, "type", "this version knows only http-01 and dns-persist-01");
                 None
             }
         });
         let names = section.get(reader, "names", |value| one_or_more(value, parsed)).unwrap_or_default();
-        let probe = section.get(reader, "probe", parsed);
+        // There is nothing to connect to for a record of the DNS.
+        let probe = match method {
+            Some(Method::DnsPersist01) => None,
+            _ => section.get(reader, "probe", parsed),
+        };
         section.finish(reader);
         if let Some(method) = method {
             solvers.insert(name.clone(), Solver { name, method, names, probe });

@@ -45,6 +45,7 @@ impl Renewer<'_> {
             while let Some(solver) = choice.of(name) {
                 let outcome = match solver.method {
                     Method::Http01(_) => self.ask_http01(name, solver, thumbprint, answers).await,
+                    Method::DnsPersist01 => Ok(()),
                 };
                 match outcome {
                     Err(error) if choice.give_up(name, solver, &error) => {}
@@ -72,5 +73,6 @@ pub fn haproxy_lines(solver: &Solver, thumbprint: &str, version: Option<(u32, u3
             },
             version,
         ),
+        Method::DnsPersist01 => String::new(),
     }
 }
