@@ -86,7 +86,7 @@ impl Setup {
 
     async fn register(&self, key: &AccountKey) -> Result<Account, Error> {
         let contacts = ["admin@example.org".to_owned()];
-        Account::register(&self.http(), &self.directory(), key, &contacts, true).await
+        Account::register(&self.http(), &self.directory(), key, &contacts, true, None).await
     }
 
     async fn account(&self) -> Account {
@@ -304,7 +304,7 @@ async fn an_authority_of_an_unknown_issuer_is_not_trusted(version: PebbleVersion
     let wrong = support::Pki::new();
     let http = Http::new(Some(wrong.root_pem()), Deadlines::default()).unwrap();
     let key = AccountKey::generate().unwrap();
-    let error = Account::register(&http, &setup.directory(), &key, &[], true).await.unwrap_err();
+    let error = Account::register(&http, &setup.directory(), &key, &[], true, None).await.unwrap_err();
     assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("root_ca"));
     assert_eq!(error.retry(), Retry::Never);
@@ -313,7 +313,7 @@ async fn an_authority_of_an_unknown_issuer_is_not_trusted(version: PebbleVersion
 async fn terms_must_be_agreed_to(version: PebbleVersion) {
     let setup = Setup::new(version).await;
     let key = AccountKey::generate().unwrap();
-    let error = Account::register(&setup.http(), &setup.directory(), &key, &[], false).await.unwrap_err();
+    let error = Account::register(&setup.http(), &setup.directory(), &key, &[], false, None).await.unwrap_err();
     let Error::TermsNotAgreed { url } = error else { panic!("{error:?}") };
     assert!(!url.is_empty());
     assert_eq!(setup.pebble.accounts(), 0);

@@ -87,7 +87,7 @@ impl Authority {
 
     async fn account(&self) -> Result<Account, Error> {
         let http = Http::new(Some(&self.root), DEADLINES)?;
-        Account::register(&http, &self.directory(), &AccountKey::generate()?, &[], true).await
+        Account::register(&http, &self.directory(), &AccountKey::generate()?, &[], true, None).await
     }
 
     async fn order(&self) -> Result<Order, Error> {

@@ -17,45 +17,71 @@ use zeroize::Zeroizing;
 use super::directory::Directory;
 use super::http::{NONCE_ATTEMPTS, again_on_bad_nonce, call, tapped};
 use super::problem::sanitised;
-use super::{AccountKey, Error, Http, Order, RenewalInfo, lost};
+use super::signing::{Signed, SigningKey};
+use super::{AccountKey, Error, ExternalAccount, Http, Order, RenewalInfo, lost};
 use crate::model::{DirectoryUrl, Identifier};
 
 /// An account at an authority; clones share it.
 #[derive(Clone)]
 pub struct Account {
     library: instant_acme::Account,
-    signer: Arc<Signer>,
+    pub(super) signer: Arc<Signer>,
 }
 
 impl Account {
     /// Registers the key, which the caller has saved before. A key that has an account already gets that account (section
-    /// 7.3.1), so repeating this after a crash does no harm. Contacts are mail addresses.
+    /// 7.3.1), so repeating this after a crash does no harm. Contacts are mail addresses; `external` vouches for us where
+    /// the authority knows its customers otherwise (section 7.3.4).
     pub async fn register(
         http: &Http,
         directory: &DirectoryUrl,
         key: &AccountKey,
         contacts: &[String],
         terms_agreed: bool,
+        external: Option<&ExternalAccount>,
     ) -> Result<Self, Error> {
         let directory = Directory::fetch(http, directory).await?;
-        directory.check_registration(terms_agreed)?;
-        let mut signer = Signer { http: http.clone(), directory, key: key.clone(), account: None };
+        directory.check_registration(terms_agreed, external.is_some())?;
+        let signer = Signer { http: http.clone(), directory, key: key.signing().clone(), account: None };
         let mut payload = json!({ "termsOfServiceAgreed": terms_agreed });
         if !contacts.is_empty() {
-            payload["contact"] = contacts.iter().map(|mail| format!("mailto:{mail}")).collect();
+            payload["contact"] = mailto(contacts);
         }
-        let answer = signer.post(&signer.directory.fields.new_account, Some(&payload)).await?;
-        signer.account = Some(location(&answer).ok_or(Error::Incomplete { what: "no account URL" })?.to_owned());
+        if let Some(external) = external {
+            payload["externalAccountBinding"] = external.bind(&signer.key, &signer.directory.fields.new_account);
+        }
+        let answer = match signer.post(&signer.directory.fields.new_account, Some(&payload)).await {
+            // Nothing else in the request can be wrong in these ways.
+            Err(Error::Refused(problem))
+                if external.is_some() && ["malformed", "unauthorized"].contains(&problem.kind.as_str()) =>
+            {
+                return Err(Error::ExternalAccountRefused { detail: problem.to_string() });
+            }
+            answer => answer?,
+        };
         trace!(target: "hotcert::step", "acme: account registered");
-        Self::from_signer(signer).await
+        Self::at(signer, key, &answer).await
+    }
+
+    /// Looks for the account of a key (section 7.3.1); `None` when the authority knows none.
+    pub async fn find(http: &Http, directory: &DirectoryUrl, key: &AccountKey) -> Result<Option<Self>, Error> {
+        let directory = Directory::fetch(http, directory).await?;
+        let signer = Signer { http: http.clone(), directory, key: key.signing().clone(), account: None };
+        let payload = json!({ "onlyReturnExisting": true });
+        match signer.post(&signer.directory.fields.new_account, Some(&payload)).await {
+            Ok(answer) => Self::at(signer, key, &answer).await.map(Some),
+            Err(Error::AccountGone { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Restores an account by its URL. The authority is asked for its directory only: whether it still knows the account,
     /// shows with the first order.
     pub async fn restore(http: &Http, directory: &DirectoryUrl, key: &AccountKey, url: &str) -> Result<Self, Error> {
         let directory = Directory::fetch(http, directory).await?;
-        Self::from_signer(Signer { http: http.clone(), directory, key: key.clone(), account: Some(url.to_owned()) })
-            .await
+        let signer =
+            Signer { http: http.clone(), directory, key: key.signing().clone(), account: Some(url.to_owned()) };
+        Self::from_signer(signer, key).await
     }
 
     /// The account's URL, which names it at the authority.
@@ -103,7 +129,7 @@ impl Account {
             }
         };
         let created = match created {
-            Ok(created) => Order::new(created, self.thumbprint(), answer),
+            Ok(created) => Order::new(created, &self.signer, answer),
             // The library wants `replaces` repeated. The order is there nevertheless, and is not to be made twice.
             Err(error @ Error::Incomplete { .. }) if named.is_some() => match answer.as_ref().and_then(location) {
                 Some(url) => self.resume(url).await?,
@@ -133,7 +159,7 @@ impl Account {
     /// Continues an order by its URL. [`Error::OrderGone`] when the authority has forgotten it.
     pub async fn resume(&self, url: &str) -> Result<Order, Error> {
         match again_on_bad_nonce!(call(self.library.order(url.to_owned()))) {
-            Ok((order, answer)) => Ok(Order::new(order, self.thumbprint(), answer)),
+            Ok((order, answer)) => Ok(Order::new(order, &self.signer, answer)),
             // Authorities do not agree on how to say it: 404 with or without a problem, or that it is not ours.
             Err(Error::NotAcme { status: 404 | 410, .. }) => Err(Error::OrderGone { url: sanitised(url) }),
             Err(Error::Refused(problem)) if ["malformed", "unauthorized"].contains(&problem.kind.as_str()) => {
@@ -150,8 +176,14 @@ impl Account {
         self.resume(&url).await.ok()
     }
 
-    async fn from_signer(signer: Signer) -> Result<Self, Error> {
-        let key = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(signer.key.pkcs8()?));
+    /// The account that an answer with its object tells of.
+    async fn at(mut signer: Signer, key: &AccountKey, answer: &Response<Bytes>) -> Result<Self, Error> {
+        signer.account = Some(location(answer).ok_or(Error::Incomplete { what: "no account URL" })?.to_owned());
+        Self::from_signer(signer, key).await
+    }
+
+    async fn from_signer(signer: Signer, key: &AccountKey) -> Result<Self, Error> {
+        let key = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(key.pkcs8()?));
         // With `urls` instead of `directory`, the directory is not fetched a second time.
         let (id, urls) = (json!(signer.account), &signer.directory.whole);
         let credentials = Zeroizing::new(format!(r#"{{"id":{id},"key_pkcs8":"{}","urls":{urls}}}"#, *key));
@@ -173,10 +205,10 @@ impl fmt::Debug for Account {
 
 /// What signed requests of our own need.
 pub(super) struct Signer {
-    http: Http,
-    directory: Directory,
-    key: AccountKey,
-    /// The account's URL; none until it is registered.
+    pub(super) http: Http,
+    pub(super) directory: Directory,
+    pub(super) key: Arc<SigningKey>,
+    /// The account's URL; none until it is registered, and for a key that stands for itself.
     pub(super) account: Option<String>,
 }
 
@@ -185,7 +217,8 @@ impl Signer {
     pub(super) async fn post(&self, url: &str, payload: Option<&Value>) -> Result<Response<Bytes>, Error> {
         again_on_bad_nonce!(async {
             let nonce = self.nonce().await?;
-            let body = self.key.sign(self.account.as_deref(), &nonce, url, payload);
+            let by = self.account.as_deref().map_or(Signed::ByKey, Signed::ByAccount);
+            let body = self.key.sign(by, Some(&nonce), url, payload).to_string();
             let request = Request::post(url)
                 .header(CONTENT_TYPE, "application/jose+json")
                 .body(Full::from(body))
@@ -201,6 +234,11 @@ impl Signer {
         let nonce = answer.headers().get("Replay-Nonce").and_then(|value| value.to_str().ok());
         nonce.map(str::to_owned).ok_or(Error::Incomplete { what: "no nonce" })
     }
+}
+
+/// Mail addresses as authorities want them.
+pub(super) fn mailto(contacts: &[String]) -> Value {
+    contacts.iter().map(|mail| format!("mailto:{mail}")).collect()
 }
 
 fn location(answer: &Response<Bytes>) -> Option<&str> {

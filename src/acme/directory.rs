@@ -24,6 +24,8 @@ pub(super) struct Fields {
     pub(super) new_nonce: String,
     pub(super) new_account: String,
     pub(super) renewal_info: Option<String>,
+    pub(super) key_change: Option<String>,
+    pub(super) revoke_cert: Option<String>,
     #[serde(default)]
     pub(super) meta: Meta,
 }
@@ -51,9 +53,9 @@ impl Directory {
     }
 
     /// Whether a new account may be made under these terms.
-    pub(super) fn check_registration(&self, terms_agreed: bool) -> Result<(), Error> {
+    pub(super) fn check_registration(&self, terms_agreed: bool, is_bound: bool) -> Result<(), Error> {
         match &self.fields.meta.terms_of_service {
-            _ if self.fields.meta.external_account_required => Err(Error::ExternalAccountRequired),
+            _ if self.fields.meta.external_account_required && !is_bound => Err(Error::ExternalAccountRequired),
             Some(url) if !terms_agreed => Err(Error::TermsNotAgreed { url: sanitised(url) }),
             _ => Ok(()),
         }

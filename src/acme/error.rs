@@ -130,8 +130,26 @@ pub enum Error {
         url: String,
     },
     /// The authority knows its customers by an external account (RFC 8555, section 7.3.4).
-    #[error("the authority requires an external account binding, which is not supported yet")]
+    #[error("the authority requires an external account binding, and none is configured")]
     ExternalAccountRequired,
+    /// The key for that is not base64.
+    #[error("the key for the external account binding is not base64 of 1 to 512 bytes")]
+    ExternalAccountKey,
+    /// The authority does not take the binding.
+    #[error("the authority refused the external account binding: {detail}")]
+    ExternalAccountRefused {
+        /// What it says.
+        detail: String,
+    },
+    /// The authority does not offer what RFC 8555 asks of it.
+    #[error("the authority offers no {what}")]
+    NotOffered {
+        /// What is missing in its directory.
+        what: &'static str,
+    },
+    /// The key of a certificate is of a kind that cannot sign a request.
+    #[error("the certificate's key is neither ECDSA on P-256 or P-384 nor RSA, and cannot sign a request")]
+    CertificateKey,
     /// The authority does not know the account (any more).
     #[error("the authority does not know the account: {detail}")]
     AccountGone {
@@ -226,6 +244,10 @@ impl Error {
             | Self::Paused { .. }
             | Self::TermsNotAgreed { .. }
             | Self::ExternalAccountRequired
+            | Self::ExternalAccountKey
+            | Self::ExternalAccountRefused { .. }
+            | Self::NotOffered { .. }
+            | Self::CertificateKey
             | Self::AccountGone { .. }
             | Self::UnknownProfile { .. }
             | Self::NoChallenge { .. }
@@ -273,8 +295,19 @@ impl Error {
             Self::OrderGone { .. } | Self::OrderInvalid { .. } => "run the same command again: it begins a new order",
             Self::Paused { .. } => "follow the link, then order again",
             Self::TermsNotAgreed { .. } => "read them, then set terms_agreed = true (--agree-terms)",
-            Self::ExternalAccountRequired => "choose an authority without accounts of its own, such as letsencrypt",
-            Self::AccountGone { .. } => "it was deactivated, or belongs to another directory: register a new one",
+            Self::ExternalAccountRequired => {
+                "make a key at the authority's site, save it in a file, then set eab = { kid = \"…\", hmac_key_file = \"…\" } in the issuer, or --eab-kid and --eab-hmac-key-file"
+            }
+            Self::ExternalAccountKey => {
+                "hmac_key_file holds what the authority shows as the HMAC key, and nothing else"
+            }
+            Self::ExternalAccountRefused { .. } => {
+                "do eab.kid and eab.hmac_key_file belong together? Many such keys expire, or are good for one account: make a new one at the authority's site"
+            }
+            Self::CertificateKey => "revoke it by the account: --with account",
+            Self::AccountGone { .. } => {
+                "it was deactivated, or belongs to another directory; `hotcert account register` makes a new one"
+            }
             Self::AuthorizationFailed { .. } => {
                 "does the name lead to this machine, and is port 80 open to the whole internet?"
             }
@@ -318,7 +351,19 @@ impl Error {
             | Self::BadNonce { .. }
             | Self::AccountGone { .. }
             | Self::TermsNotAgreed { .. }
-            | Self::ExternalAccountRequired => true,
+            | Self::ExternalAccountRequired
+            | Self::ExternalAccountKey
+            | Self::ExternalAccountRefused { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the account is unknown, over or not entitled (RFC 8555, sections 6.7 and 7.3.6).
+    #[must_use]
+    pub fn says_account_is_over(&self) -> bool {
+        match self {
+            Self::AccountGone { .. } => true,
+            Self::Refused(problem) => problem.kind == "unauthorized",
             _ => false,
         }
     }
@@ -335,6 +380,7 @@ impl Error {
                 | Self::UnknownProfile { .. }
                 | Self::AccountGone { .. }
                 | Self::ExternalAccountRequired
+                | Self::ExternalAccountRefused { .. }
                 | Self::TermsNotAgreed { .. }
         )
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, LINK, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -206,6 +206,19 @@ pub(super) fn retry_at(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp>
     Some(instant.unwrap_or(latest).min(latest))
 }
 
+/// The targets of `Link: <…>;rel="…"` (RFC 8288), in order.
+pub(super) fn links(headers: &HeaderMap, relation: &str) -> Vec<String> {
+    let values = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let target = |link: &str| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_it = |parameter: &str| {
+            parameter.trim().strip_prefix("rel=").is_some_and(|value| value.trim_matches('"') == relation)
+        };
+        parameters.split(';').any(is_it).then(|| target.to_owned())
+    };
+    values.flat_map(|value| value.split(',')).filter_map(target).collect()
+}
+
 fn roots(root_ca: Option<&str>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -300,6 +313,16 @@ mod tests {
         assert_eq!(at("soon"), None);
         assert_eq!(at("-1"), None);
         assert_eq!(retry_at(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn links_are_found_by_their_relation_among_others() {
+        let mut headers = HeaderMap::new();
+        headers.append(LINK, "<https://ca.test/dir>;rel=\"index\"".parse().unwrap());
+        assert_eq!(links(&headers, "next"), Vec::<String>::new());
+        headers.append(LINK, "<https://ca.test/a>; rel=\"up\", <https://ca.test/b>; rel=next".parse().unwrap());
+        headers.append(LINK, "<https://ca.test/c>;rel=\"next\"".parse().unwrap());
+        assert_eq!(links(&headers, "next"), ["https://ca.test/b", "https://ca.test/c"]);
     }
 
     fn answer(status: u16, content_type: &str, body: &'static str) -> Result<Response<Bytes>, Error> {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use http::header::{HeaderMap, LINK};
+use http::header::HeaderMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Status;
 use super::account::Signer;
+use super::http::links;
 use crate::model::Identifier;
 
 /// Orders that are looked at before giving up: a lost order is a recent one, and a new one costs little.
@@ -66,7 +67,7 @@ async fn order_urls(signer: &Signer) -> Option<Vec<String>> {
         let Some(url) = page.take() else { break };
         let (list, headers): (OrderList, _) = get(signer, &url).await?;
         urls.extend(list.orders);
-        page = next_page(&headers);
+        page = links(&headers, "next").into_iter().next();
     }
     let older = urls.len().saturating_sub(ORDERS);
     Some(urls.split_off(older))
@@ -75,29 +76,4 @@ async fn order_urls(signer: &Signer) -> Option<Vec<String>> {
 async fn get<T: DeserializeOwned>(signer: &Signer, url: &str) -> Option<(T, HeaderMap)> {
     let answer = signer.post(url, None).await.ok()?;
     Some((serde_json::from_slice(answer.body()).ok()?, answer.headers().clone()))
-}
-
-/// The target of `Link: <…>;rel="next"` (RFC 8288).
-fn next_page(headers: &HeaderMap) -> Option<String> {
-    headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).find_map(
-        |link| {
-            let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-            let next = parameters.split(';').any(|parameter| matches!(parameter.trim(), "rel=\"next\"" | "rel=next"));
-            next.then(|| target.to_owned())
-        },
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_is_found_among_other_links() {
-        let mut headers = HeaderMap::new();
-        headers.append(LINK, "<https://ca.test/dir>;rel=\"index\"".parse().unwrap());
-        assert_eq!(next_page(&headers), None);
-        headers.append(LINK, "<https://ca.test/a>; rel=\"up\", <https://ca.test/b>; rel=\"next\"".parse().unwrap());
-        assert_eq!(next_page(&headers).as_deref(), Some("https://ca.test/b"));
-    }
 }

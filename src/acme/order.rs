@@ -7,6 +7,7 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,11 +18,12 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::trace;
 
+use super::account::Signer;
 use super::authorization::Authorization;
 use super::challenge::to_library;
 use super::http::{again_on_bad_nonce, call, retry_at, sent_at};
 use super::problem::{Problem, sanitised};
-use super::{Challenge, Error, csr};
+use super::{Challenge, Error, chain, csr};
 use crate::bundle::PrivateKey;
 use crate::model::{ChallengeKind, Identifier};
 
@@ -62,7 +64,9 @@ impl fmt::Display for Status {
 /// An order. Its status is what the authority said last.
 pub struct Order {
     library: instant_acme::Order,
-    thumbprint: String,
+    signer: Arc<Signer>,
+    /// The root to which the chain should lead.
+    preferred: Option<String>,
     status: Status,
     identifiers: Vec<Identifier>,
     expires: Option<Timestamp>,
@@ -90,10 +94,11 @@ impl fmt::Debug for Order {
 }
 
 impl Order {
-    pub(super) fn new(library: instant_acme::Order, thumbprint: &str, answer: Option<Response<Bytes>>) -> Self {
+    pub(super) fn new(library: instant_acme::Order, signer: &Arc<Signer>, answer: Option<Response<Bytes>>) -> Self {
         let mut order = Self {
             library,
-            thumbprint: thumbprint.to_owned(),
+            signer: signer.clone(),
+            preferred: None,
             status: Status::Pending,
             identifiers: Vec::new(),
             expires: None,
@@ -141,7 +146,7 @@ impl Order {
                 AuthorizationStatus::Valid => {}
                 AuthorizationStatus::Pending => {
                     let chosen = choose(&authorization.identifier, &authorization.kinds());
-                    challenges.push(authorization.challenge(chosen, &self.thumbprint)?);
+                    challenges.push(authorization.challenge(chosen, self.signer.key.thumbprint())?);
                 }
                 _ => failures.push(authorization.failure()),
             }
@@ -204,15 +209,25 @@ impl Order {
         Ok(())
     }
 
-    /// Waits for the certificate and downloads it: leaf and intermediates in PEM, the authority's default chain.
+    /// Wishes for a chain that ends at, or below, the authority with this common name, where one is offered (section 7.4.2).
+    pub fn prefer_chain(&mut self, root: &str) {
+        self.preferred = Some(root.to_owned());
+    }
+
+    /// Waits for the certificate and downloads it: leaf and intermediates in PEM, by the authority's default chain unless
+    /// [another](Order::prefer_chain) is wished for.
     pub async fn certificate(&mut self, deadline: Duration) -> Result<String, Error> {
         self.poll(deadline, |status| matches!(status, Status::Valid | Status::Invalid)).await?;
         if self.status == Status::Invalid {
             return Err(self.invalid());
         }
-        let (chain, _) = again_on_bad_nonce!(call(self.library.certificate()))?;
+        let (chain, answer) = again_on_bad_nonce!(call(self.library.certificate()))?;
         trace!(target: "hotcert::step", "acme: certificate downloaded");
-        chain.ok_or(Error::Incomplete { what: "a valid order without a certificate" })
+        let chain = chain.ok_or(Error::Incomplete { what: "a valid order without a certificate" })?;
+        Ok(match (&self.preferred, answer) {
+            (Some(root), Some(answer)) => chain::preferred(&self.signer, chain, answer.headers(), root).await,
+            _ => chain,
+        })
     }
 
     async fn poll(&mut self, deadline: Duration, done: impl Fn(Status) -> bool) -> Result<(), Error> {

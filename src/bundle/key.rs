@@ -81,6 +81,12 @@ impl PrivateKey {
         &self.pem
     }
 
+    /// Its public half: `SubjectPublicKeyInfo` in DER (RFC 5280, section 4.1.2.7).
+    #[must_use]
+    pub fn spki(&self) -> &[u8] {
+        &self.public
+    }
+
     /// Whether it is the key of a certificate, given its `SubjectPublicKeyInfo` in DER.
     pub(super) fn matches(&self, spki: &[u8]) -> bool {
         self.public == spki

@@ -30,7 +30,7 @@ struct Document {
 }
 
 #[derive(Serialize)]
-struct NodeSteps {
+pub(super) struct NodeSteps {
     name: NodeName,
     steps: Vec<Described<Step>>,
 }
@@ -101,35 +101,55 @@ fn one_of_two(app: &App, name: &CertName) -> Option<KeyKind> {
     (ending == Some(key.as_str())).then_some(key)
 }
 
+/// What was taken out of each node: for programs, for people, and what should be known besides.
+pub(super) struct Detached {
+    pub(super) nodes: Vec<NodeSteps>,
+    pub(super) kept: Vec<PathBuf>,
+    pub(super) text: String,
+    pub(super) said: Vec<Note>,
+}
+
+impl Detached {
+    pub(super) fn of(removals: Vec<Removal>) -> Self {
+        let kept: Vec<PathBuf> = removals.iter().filter_map(|removal| removal.kept.clone()).collect();
+        let stays = |file: &PathBuf| {
+            let file = file.display();
+            Note::new(
+                "warning",
+                format!("{file} was not written by hotcert and stays; HAProxy may read it at its next start"),
+            )
+        };
+        let said = kept.iter().map(stays).collect();
+        let mut text = String::new();
+        for removal in &removals {
+            text.push_str(&format!("node {}:\n", removal.node));
+            let steps: Vec<_> = removal.steps.iter().map(|step| format!("  {step}\n")).collect();
+            text.push_str(&if steps.is_empty() { "  it was not there\n".to_owned() } else { steps.concat() });
+        }
+        let nodes = removals.into_iter().map(|removal| NodeSteps {
+            name: removal.node,
+            steps: removal.steps.into_iter().map(Described::of).collect(),
+        });
+        Self { nodes: nodes.collect(), kept, text, said }
+    }
+}
+
 fn tell(name: &CertName, detached: bool, removals: Vec<Removal>, watched: Vec<PathBuf>) -> Outcome {
     let mut said = Vec::new();
     if !detached {
         said.push(Note::new("notice", format!("HAProxy goes on serving {name}, and it is no longer renewed")));
     }
-    let kept: Vec<PathBuf> = removals.iter().filter_map(|removal| removal.kept.clone()).collect();
-    said.extend(kept.iter().map(|file| {
-        let file = file.display();
-        Note::new(
-            "warning",
-            format!("{file} was not written by hotcert and stays; HAProxy may read it at its next start"),
-        )
-    }));
+    let of_nodes = Detached::of(removals);
+    said.extend(of_nodes.said);
     said.extend(watched.iter().map(|file| {
         Note::new(
             "warning",
             format!("{name} is taken again from {}, which is watched: remove that file", file.display()),
         )
     }));
-    let mut text = format!("forgot certificate {name}\n");
-    for removal in &removals {
-        text.push_str(&format!("node {}:\n", removal.node));
-        let steps: Vec<_> = removal.steps.iter().map(|step| format!("  {step}\n")).collect();
-        text.push_str(&if steps.is_empty() { "  it was not there\n".to_owned() } else { steps.concat() });
-    }
-    let nodes = removals
-        .into_iter()
-        .map(|removal| NodeSteps { name: removal.node, steps: removal.steps.into_iter().map(Described::of).collect() });
-    let document = Document { deleted: name.clone(), detached, nodes: nodes.collect(), kept, watched };
+    let text = format!("forgot certificate {name}\n{}", of_nodes.text);
+    let Detached { nodes, kept, .. } = of_nodes;
+    let document = Document { deleted: name.clone(), detached, nodes, kept, watched };
     Outcome::new(&document, text).after(said)
 }
 

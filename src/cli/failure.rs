@@ -202,9 +202,12 @@ impl From<renew::Error> for Failure {
         use renew::Error as E;
         let (kind, exit) = match &error {
             E::NotOrdered { .. } | E::Unprovable { .. } => ("usage", Exit::Usage),
-            E::ContactMissing { .. } | E::TermsNotAgreed { .. } | E::InternalIssuer { .. } | E::RootCa { .. } => {
-                ("config", Exit::Config)
-            }
+            E::ContactMissing { .. }
+            | E::TermsNotAgreed { .. }
+            | E::InternalIssuer { .. }
+            | E::RootCa { .. }
+            | E::ExternalKeyMissing { .. } => ("config", Exit::Config),
+            E::NoAccount { .. } | E::AccountDeactivated { .. } => ("account", Exit::Failed),
             E::Busy { .. } | E::AccountBusy { .. } | E::ListenerBusy { .. } => ("busy", Exit::Later),
             E::Held { .. } => ("held", whether_later(error.retry())),
             E::Spent { .. } => ("budget", Exit::Later),
@@ -224,7 +227,11 @@ impl From<renew::Error> for Failure {
 fn authority(error: &acme::Error) -> Exit {
     use acme::Error as E;
     match error {
-        E::TermsNotAgreed { .. } | E::ExternalAccountRequired | E::UnknownProfile { .. } | E::RootCa(_) => Exit::Config,
+        E::TermsNotAgreed { .. }
+        | E::ExternalAccountRequired
+        | E::ExternalAccountKey
+        | E::UnknownProfile { .. }
+        | E::RootCa(_) => Exit::Config,
         E::Refused(_) | E::AuthorizationFailed { .. } | E::OrderInvalid { .. } | E::BadToken { .. } => Exit::Failed,
         other => whether_later(other.retry()),
     }

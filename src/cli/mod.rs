@@ -3,6 +3,7 @@
 //! Owns rendering and exit codes. Standard output carries data and nothing else; what is said on the way are logs, on standard
 //! error. Errors are printed once, here, with their causes and a hint.
 
+mod account;
 mod app;
 mod args;
 mod clerk;
@@ -20,6 +21,7 @@ mod plan;
 mod push;
 mod renew;
 mod request;
+mod revoke;
 mod rollback;
 mod run;
 mod secret;
@@ -94,6 +96,8 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         Command::Rollback(args) => (args.nodes.clone(), Request::Rollback(args)),
         Command::Delete(args) => (args.nodes.clone(), Request::Delete(args)),
         Command::Dump(args) => (args.nodes.clone(), Request::Dump(args)),
+        Command::Revoke(args) => (args.nodes.clone(), Request::Revoke(args)),
+        Command::Account(args) => (Nodes::default(), Request::Account(args)),
     };
     let config = Config::load(global.config.as_deref(), &nodes.flags(&global))?;
     if let Some(outcome) = daemon::ask(&config, &request).await? {

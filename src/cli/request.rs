@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
-use super::args::{Delete, Dump, Issue, Renew, Rollback, Status};
+use super::args::{Account, Delete, Dump, Issue, Renew, Revoke, Rollback, Status};
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::{delete, dump, issue, list, plan, push, renew, rollback, status, sync};
+use super::{account, delete, dump, issue, list, plan, push, renew, revoke, rollback, status, sync};
 use crate::reconcile::Report;
 
 /// A command with all that it needs from whoever typed it. There may be a private key in it.
@@ -32,12 +32,16 @@ pub enum Request {
     Delete(Delete),
     /// `hotcert dump`
     Dump(Dump),
+    /// `hotcert revoke`
+    Revoke(Revoke),
+    /// `hotcert account`
+    Account(Account),
 }
 
 impl Request {
-    /// Whether an authority may be asked for a certificate.
+    /// Whether an authority may be asked for something.
     pub(super) fn orders(&self) -> bool {
-        matches!(self, Self::Issue(_) | Self::Renew(_))
+        matches!(self, Self::Issue(_) | Self::Renew(_) | Self::Revoke(_) | Self::Account(_))
     }
 
     /// Whether it is a change that takes moments, so that one can wait for the other. An order may take minutes, most of which pass
@@ -53,7 +57,10 @@ impl Request {
             Self::Plan | Self::Status(_) | Self::List => true,
             Self::Renew(args) => args.dry_run,
             Self::Push(input) => input.is_dry_run(),
-            Self::Issue(_) | Self::Sync | Self::Rollback(_) | Self::Delete(_) | Self::Dump(_) => false,
+            Self::Account(args) => matches!(args, Account::Show(_)),
+            Self::Issue(_) | Self::Sync | Self::Rollback(_) | Self::Delete(_) | Self::Dump(_) | Self::Revoke(_) => {
+                false
+            }
         }
     }
 
@@ -70,6 +77,8 @@ impl Request {
             Self::Rollback(args) => rollback::run(app, args).await,
             Self::Delete(args) => delete::run(app, args).await,
             Self::Dump(args) => dump::run(&app, args).await,
+            Self::Revoke(args) => revoke::run(app, args).await,
+            Self::Account(args) => account::run(&app, args).await,
         }
     }
 }

@@ -50,6 +50,16 @@ fn target(app: &App, name: &CertName, args: &Rollback) -> Result<u64, Failure> {
             Failure::usage(format!("certificate {name} has no earlier generation"), "name one by --to")
         })?,
     };
+    if let Some(revocation) = app.store.generation(name, number)?.revoked {
+        return Err(Failure::failed(
+            format!(
+                "generation {number} of certificate {name} was revoked at {} ({})",
+                revocation.at, revocation.reason
+            ),
+            "name another one by --to, or order a new one by `hotcert renew --force`",
+            "revoked",
+        ));
+    }
     let target = app.store.bundle(name, number)?;
     let certificate = &app.config.certificates[name];
     let required: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();

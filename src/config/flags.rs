@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::parse::check_mail;
-use super::{Certificate, Config, Error, Issuer, Method, Node, Order, Setting, Solver, Via, kinds};
+use super::{Certificate, Config, Eab, Error, Issuer, Method, Node, Order, Setting, Solver, Via, kinds};
 use crate::model::{Address, Authority, CertName, ChallengeKind, DirectoryUrl, Identifier, KeyType};
 
 /// Flags that stand for nodes and the store.
@@ -31,6 +31,8 @@ pub struct OrderFlags {
     pub contact: Vec<String>,
     /// Whether the operator agrees to its terms of service.
     pub agree_terms: bool,
+    /// How it knows us otherwise.
+    pub eab: Option<Eab>,
     /// Answer by a listener there.
     pub http_01_listen: Option<SocketAddr>,
     /// Answer by this map of `HAProxy`.
@@ -155,9 +157,7 @@ impl Config {
                 )
             })?,
         };
-        for mail in &flags.contact {
-            check_mail(mail).map_err(|what| Error::Missing { what, hint: "--contact admin@example.org".to_owned() })?;
-        }
+        flags.check_contacts()?;
         if !flags.key.is_empty() {
             kinds::check(&flags.key)
                 .map_err(|what| missing(&format!("--key: {what}"), "--key ecdsa-p256 --key rsa-2048"))?;
@@ -198,7 +198,7 @@ impl Config {
 
 impl Issuer {
     /// The authority when none is configured. Its terms are not agreed to by that.
-    fn letsencrypt() -> Self {
+    pub(super) fn letsencrypt() -> Self {
         Self {
             name: "letsencrypt".to_owned(),
             directory: Some(DirectoryUrl::letsencrypt()),
@@ -207,11 +207,19 @@ impl Issuer {
             root_ca: None,
             profile: None,
             limits: None,
+            eab: None,
+            preferred_chain: None,
         }
     }
 }
 
 impl OrderFlags {
+    /// The contacts must be mail addresses.
+    pub(super) fn check_contacts(&self) -> Result<(), Error> {
+        let wrong = |what| Error::Missing { what, hint: "--contact admin@example.org".to_owned() };
+        self.contact.iter().try_for_each(|mail| check_mail(mail)).map_err(wrong)
+    }
+
     /// Whether any of them says something about how to order.
     #[must_use]
     pub fn is_given(&self) -> bool {
@@ -222,26 +230,30 @@ impl OrderFlags {
             || self.webroot.is_some()
     }
 
+    /// Lays those that are about the authority over what is known of it.
+    pub(super) fn lay_over_issuer(&self, issuer: &mut Issuer) {
+        if let Some(root_ca) = &self.root_ca {
+            issuer.root_ca = Some(absolute(root_ca));
+        }
+        if !self.contact.is_empty() {
+            issuer.contact.clone_from(&self.contact);
+        }
+        if let Some(profile) = &self.profile {
+            issuer.profile = Some(profile.clone());
+        }
+        if let Some(eab) = &self.eab {
+            issuer.eab = Some(eab.clone());
+        }
+        issuer.terms_agreed |= self.agree_terms;
+    }
+
     fn lay_over(&self, mut order: Order) -> Order {
         if let Some(directory) = &self.directory {
             let same = order.issuers.iter().find(|issuer| issuer.directory.as_ref() == Some(directory)).cloned();
-            order.issuers = vec![same.unwrap_or_else(|| Issuer {
-                name: directory.short().to_owned(),
-                directory: Some(directory.clone()),
-                ..Issuer::letsencrypt()
-            })];
+            order.issuers = vec![same.unwrap_or_else(|| Issuer::at(directory))];
         }
         for issuer in &mut order.issuers {
-            if let Some(root_ca) = &self.root_ca {
-                issuer.root_ca = Some(absolute(root_ca));
-            }
-            if !self.contact.is_empty() {
-                issuer.contact.clone_from(&self.contact);
-            }
-            if let Some(profile) = &self.profile {
-                issuer.profile = Some(profile.clone());
-            }
-            issuer.terms_agreed |= self.agree_terms;
+            self.lay_over_issuer(issuer);
         }
         let via = [
             self.http_01_listen.map(|listen| Via::Listener { listen }),

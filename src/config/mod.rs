@@ -4,6 +4,7 @@
 //! remembered) and the defaults. Problems are reported all at once, each with its place.
 
 mod flags;
+mod issuers;
 pub mod kinds;
 mod parse;
 mod problem;
@@ -92,6 +93,21 @@ pub struct Issuer {
     /// Whose limits are kept to; `None` for those of Let's Encrypt at its own directory, and none elsewhere.
     #[serde(default)]
     pub limits: Option<Limits>,
+    /// How it knows us otherwise (RFC 8555, section 7.3.4).
+    #[serde(default)]
+    pub eab: Option<Eab>,
+    /// The root to which the chains of its certificates should lead, by its common name.
+    #[serde(default)]
+    pub preferred_chain: Option<String>,
+}
+
+/// An account that an authority has given otherwise than by ACME.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Eab {
+    /// What the authority calls it; no secret.
+    pub kid: String,
+    /// The file with the key that they share, in base64 or base64url.
+    pub hmac_key_file: PathBuf,
 }
 
 /// Limits on what may be asked of an authority.

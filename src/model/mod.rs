@@ -2,7 +2,7 @@
 //!
 //! Owns the syntax of names: certificates ([`CertName`]), what a certificate covers ([`Identifier`]) and other names of the DNS ([`DnsName`]), how `HAProxy` calls a
 //! certificate ([`Slot`]), nodes ([`NodeName`], [`Address`], [`Endpoint`]), key types ([`KeyType`]), fingerprints ([`Sha1`], [`Sha256`]), authorities
-//! ([`DirectoryUrl`]) and challenges ([`ChallengeKind`], [`Token`]); and what a leaf says, in these words ([`Facts`]).
+//! ([`DirectoryUrl`]), challenges ([`ChallengeKind`], [`Token`]) and revocations ([`RevocationReason`]); and what a leaf says, in these words ([`Facts`]).
 //! Parsing is the only way to get one, so a value that exists is safe to put into a path or on `HAProxy`'s command line.
 
 mod address;
@@ -17,6 +17,7 @@ mod identifier;
 mod issue_value;
 mod key_type;
 mod name;
+mod revocation;
 mod slot;
 mod staple;
 mod text;
@@ -35,6 +36,7 @@ pub use identifier::Identifier;
 pub use issue_value::IssueValue;
 pub use key_type::{KeyKind, KeyType};
 pub use name::{CertName, NodeName};
+pub use revocation::RevocationReason;
 pub use slot::Slot;
 pub use staple::Staple;
 pub(crate) use text::sanitised;

@@ -22,8 +22,8 @@ impl Reconciler<'_> {
     pub fn waiting(&self) -> Vec<CertName> {
         let shared = self.config.certificates.values().filter(|certificate| self.is_shared(certificate));
         let is_waiting = |name: &&CertName| {
-            let current = self.store.current(name).ok().flatten().map(|generation| generation.number);
-            current.is_some() && current != self.store.accepted(name)
+            let current = self.store.current(name).ok().flatten().filter(|generation| !generation.is_withdrawn());
+            current.is_some_and(|generation| self.store.accepted(name) != Some(generation.number))
         };
         shared.map(|certificate| &certificate.name).filter(is_waiting).cloned().collect()
     }

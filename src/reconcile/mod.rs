@@ -90,11 +90,14 @@ pub struct Reconciler<'a> {
 pub type Scope<'a> = Option<&'a BTreeSet<CertName>>;
 
 /// Everything that was read from disk for a round.
+#[derive(Default)]
 pub(crate) struct Stored {
     /// What should be served.
     generations: BTreeMap<CertName, Generation>,
     /// What is current, and left alone for now: its nodes have not accepted it, and not all of them are at hand in this round.
     waiting: BTreeMap<CertName, Generation>,
+    /// What is current, and was taken out of service when it was revoked.
+    withdrawn: BTreeMap<CertName, Generation>,
     failures: Vec<Failure>,
 }
 
@@ -222,7 +225,7 @@ impl Reconciler<'_> {
             proved = proved => proved,
             () = hurry => Default::default(),
         };
-        let waiting: BTreeSet<_> = stored.waiting.keys().cloned().collect();
+        let waiting: BTreeSet<_> = stored.waiting.keys().chain(stored.withdrawn.keys()).cloned().collect();
         let mut report = self.tell(scope, stored, seen, handshakes);
         report.warnings = warnings;
         let (concerned, others): (Vec<_>, Vec<_>) =
@@ -249,7 +252,7 @@ impl Reconciler<'_> {
 
     /// Reads the generation of every certificate that should be served.
     fn read_store(&self) -> Stored {
-        let mut stored = Stored { generations: BTreeMap::new(), waiting: BTreeMap::new(), failures: Vec::new() };
+        let mut stored = Stored::default();
         for certificate in self.config.certificates.values() {
             if let Err(error) = self.read_into(&mut stored, certificate) {
                 stored.failures.push(Failure::of(&certificate.name, None, Error::Store(error)));
@@ -261,6 +264,10 @@ impl Reconciler<'_> {
     fn read_into(&self, stored: &mut Stored, certificate: &Certificate) -> Result<(), store::Error> {
         let name = &certificate.name;
         let Some(current) = self.store.current(name)? else { return Ok(()) };
+        if current.is_withdrawn() {
+            stored.withdrawn.insert(name.clone(), current);
+            return Ok(());
+        }
         if self.has_all_nodes_of(certificate) {
             stored.generations.insert(name.clone(), current);
             return Ok(());

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{ClientFiles, Failure, FileReport, FileState, OldWorker, Warning};
 use crate::model::{CertName, Identifier, KeyType, NodeName, Serial, Sha256};
-use crate::store::Source;
+use crate::store::{Revocation, Source};
 
 /// What is stored, what each node serves, and what is wrong.
 #[derive(Debug, Serialize)]
@@ -74,10 +74,12 @@ pub struct CertificateReport {
     pub renew_at: Option<Timestamp>,
     /// When an order that failed, or that a limit keeps back, is tried next; `None` when there is none, or only a person can help.
     pub next_try: Option<Timestamp>,
-    /// Why the last order failed, or is kept back.
+    /// Why the last order failed, or is kept back; or that the current generation is revoked.
     pub problem: Option<String>,
     /// Number of the current generation.
     pub generation: Option<u64>,
+    /// That it was revoked.
+    pub revoked: Option<Revocation>,
     /// What each node serves.
     pub nodes: Vec<ServedBy>,
 }

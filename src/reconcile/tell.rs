@@ -13,7 +13,7 @@ use crate::config::{Certificate, Order};
 use crate::model::{CertName, Facts, Identifier, NodeName};
 use crate::plan::{Reason, Step, Want};
 use crate::schedule::Life;
-use crate::store::{Generation, Source};
+use crate::store::{Generation, Revocation, Source};
 
 impl Reconciler<'_> {
     /// Puts together what was read and seen.
@@ -33,7 +33,9 @@ impl Reconciler<'_> {
                         await_the_others(node, waiting.number);
                     }
                 }
-                self.certificate(certificate, waiting.or_else(|| stored.generations.get(name)), nodes, misserved)
+                let generation =
+                    waiting.or_else(|| stored.generations.get(name)).or_else(|| stored.withdrawn.get(name));
+                self.certificate(certificate, generation, nodes, misserved)
             })
             .collect();
         let nodes: Vec<_> = self
@@ -82,12 +84,12 @@ impl Reconciler<'_> {
     /// of, and what was noted about ordering since.
     #[must_use]
     pub fn refresh(&self, scope: Scope<'_>, before: &Report) -> Report {
-        let Stored { generations, failures, .. } = self.read_store();
+        let Stored { generations, withdrawn, failures, .. } = self.read_store();
         let known: BTreeMap<_, _> = before.certificates.iter().map(|known| (&known.name, known)).collect();
         let is_wanted = |name: &CertName| scope.is_none_or(|scope| scope.contains(name));
         let certificates = self.config.certificates.values().filter(|certificate| is_wanted(&certificate.name));
         let certificates = certificates.map(|certificate| {
-            let generation = generations.get(&certificate.name);
+            let generation = generations.get(&certificate.name).or_else(|| withdrawn.get(&certificate.name));
             let known = known.get(&certificate.name).copied();
             let same = known.filter(|known| known.generation == generation.map(|generation| generation.number));
             let misserved = same.is_some_and(|same| same.state == CertState::Failed);
@@ -171,7 +173,8 @@ impl Reconciler<'_> {
             not_after: facts.map(|facts| facts.not_after),
             renew_at: ordering.renew_at,
             next_try: ordering.next_try,
-            problem: ordering.problem,
+            problem: generation.and_then(revoked).or(ordering.problem),
+            revoked: generation.and_then(|generation| generation.revoked.clone()),
             generation: generation.map(|generation| generation.number),
             nodes,
         }
@@ -199,6 +202,13 @@ impl Reconciler<'_> {
         let hold = renewal.hold(&standing, now, in_emergency).filter(|_| problem.is_some());
         Ordering { renew_at, next_try: hold.and_then(|hold| hold.until), problem }
     }
+}
+
+/// That a generation is revoked, in words.
+fn revoked(generation: &Generation) -> Option<String> {
+    let Revocation { at, reason, detached } = generation.revoked.as_ref()?;
+    let detached = if *detached { ", and taken out of service" } else { "" };
+    Some(format!("generation {} was revoked at {at} ({reason}){detached}", generation.number))
 }
 
 /// How a node stands on which a new generation waits for the other nodes.

@@ -48,6 +48,28 @@ pub enum Error {
         /// Which issuer.
         issuer: String,
     },
+    /// There is no account.
+    #[error("there is no account at {issuer}")]
+    NoAccount {
+        /// Which issuer.
+        issuer: String,
+    },
+    /// The account was given up.
+    #[error("the account at {issuer} was deactivated at {at}")]
+    AccountDeactivated {
+        /// Which issuer.
+        issuer: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// There is no file with the key of the external account.
+    #[error("the key of the external account at {issuer} is missing: there is no {}", path.display())]
+    ExternalKeyMissing {
+        /// Which issuer.
+        issuer: String,
+        /// Which file.
+        path: std::path::PathBuf,
+    },
     /// It failed a while ago, and is not tried again yet.
     #[error("certificate {name} is not ordered {}: {problem}", before(*.until))]
     Held {
@@ -173,6 +195,15 @@ impl Error {
         matches!(self, Self::Acme { source, .. } if matches!(source.as_ref(), acme::Error::Paused { .. }))
     }
 
+    /// Whether the account is what cannot do it.
+    pub(super) fn is_of_account(&self) -> bool {
+        match self {
+            Self::NoAccount { .. } | Self::AccountDeactivated { .. } => true,
+            Self::Acme { source, .. } => source.says_account_is_over(),
+            _ => false,
+        }
+    }
+
     /// Whether it would meet every other certificate of the authority as well.
     pub(super) fn is_of_authority(&self) -> bool {
         matches!(self, Self::Acme { source, .. } if source.is_of_authority())
@@ -227,6 +258,12 @@ impl Error {
             }
             Self::TermsNotAgreed { .. } => {
                 "read them at the authority's site, then --agree-terms, or terms_agreed = true in the issuer".to_owned()
+            }
+            Self::NoAccount { .. } | Self::AccountDeactivated { .. } => {
+                "`hotcert account register` makes a new one".to_owned()
+            }
+            Self::ExternalKeyMissing { .. } => {
+                "save the HMAC key that the authority's site shows in that file, readable by hotcert alone".to_owned()
             }
             Self::Held { name, .. } => format!("after mending the cause, `hotcert renew {name} --force` tries at once"),
             Self::Spent { .. } => "it is renewed by itself then; until then, another issuer may help".to_owned(),

@@ -16,9 +16,11 @@ mod choice;
 mod error;
 mod failed;
 mod listeners;
+mod manage;
 mod order;
 mod outlook;
 mod preflight;
+mod revoke;
 mod round;
 
 use std::net::SocketAddr;
@@ -27,10 +29,12 @@ use std::time::Duration;
 pub use choice::check;
 pub use error::Error;
 use listeners::Listeners;
+pub use manage::{Change, Standing};
 use order::Attempt;
 use outlook::authority_of;
 pub use outlook::{Due, Forecast, Why};
 pub use preflight::{Misrouted, haproxy_lines};
+pub use revoke::By;
 pub use round::Round;
 
 use tokio_util::sync::CancellationToken;

@@ -79,6 +79,7 @@ impl Attempt<'_> {
         renewer.can_have_account(directory, issuer)?;
         let journal = self.journal()?;
 
+        let _use = renewer.use_account(directory).await?;
         let mut answers = Answers::open(renewer, &certificate.name)?;
         let outcome = async {
             let key = renewer.account_key(directory, issuer).await?;
@@ -270,6 +271,9 @@ impl Attempt<'_> {
             order.await_ready(VALIDATION_DEADLINE).await.map_err(|error| self.failed(error))?;
         }
         tracing::info!(certificate = %self.certificate.name, "waiting for the certificate");
+        if let Some(root) = &self.issuer.preferred_chain {
+            order.prefer_chain(root);
+        }
         order.finalize(key).await.map_err(|error| self.failed(error))?;
         order.certificate(ISSUE_DEADLINE).await.map_err(|error| self.failed(error))
     }

@@ -1,7 +1,8 @@
 //! Certificates: generations that are complete or absent, a link to the current one, and what commands remembered.
 //!
 //! A generation is written under a dot name, synced and renamed, then `current` is swapped; it never changes afterwards.
-//! Numbers grow and are not used twice, so a reader that has followed the link reads one generation, not two halves.
+//! Numbers grow and are not used twice, so a reader that has followed the link reads one generation, not two halves. What is noted
+//! later is only that it was revoked (`revoked.rs`).
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::io;
-use super::{CertLock, Error, Store, atomic, read, to_json};
+use super::{CertLock, Error, Revocation, Store, atomic, read, to_json};
 use crate::bundle::Bundle;
 use crate::model::{CertName, Facts, Sha256};
 
@@ -25,7 +26,7 @@ const CERT: &str = "cert.pem";
 const CHAIN: &str = "chain.pem";
 const FULLCHAIN: &str = "fullchain.pem";
 const KEY: &str = "privkey.pem";
-const META: &str = "meta.json";
+pub(super) const META: &str = "meta.json";
 /// Beginning of the name of a generation that is being written.
 const NEW: &str = ".new-";
 /// Beginning of the name of a generation that is being deleted.
@@ -45,6 +46,8 @@ pub struct Generation {
     pub chain: Vec<Sha256>,
     /// The SHA-256 of the file that `HAProxy` reads at its next start.
     pub published: Sha256,
+    /// Whether it was revoked.
+    pub revoked: Option<Revocation>,
 }
 
 /// Where a generation came from.
@@ -80,6 +83,8 @@ struct MetaFile {
     facts: Facts,
     chain: Vec<Sha256>,
     published: Sha256,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked: Option<Revocation>,
 }
 
 impl Generation {
@@ -92,7 +97,14 @@ impl Generation {
             facts: bundle.facts().clone(),
             chain: bundle.chain().iter().map(|der| Sha256::of(der)).collect(),
             published: Sha256::of(bundle.combined_pem().as_bytes()),
+            revoked: None,
         }
+    }
+
+    /// Whether it was taken out of service when it was revoked.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.revoked.as_ref().is_some_and(|revocation| revocation.detached)
     }
 }
 
@@ -120,10 +132,10 @@ impl Store {
 
     /// One generation.
     pub fn generation(&self, name: &CertName, number: u64) -> Result<Generation, Error> {
-        let MetaFile { meta, facts, chain, published } =
+        let MetaFile { meta, facts, chain, published, revoked } =
             read::json(&self.generation_directory(name, number).join(META))?
                 .ok_or_else(|| Error::NoGeneration { name: name.clone(), number })?;
-        Ok(Generation { number, meta, facts, chain, published })
+        Ok(Generation { number, meta, facts, chain, published, revoked })
     }
 
     /// Leaf, intermediates and key of a generation.
@@ -150,10 +162,15 @@ impl Store {
         Ok(false)
     }
 
-    /// The generation before the current one, if it is still kept.
+    /// The newest generation before the current one that is still kept, and was not revoked.
     pub fn previous(&self, name: &CertName) -> Result<Option<u64>, Error> {
         let Some(current) = self.current_number(name)? else { return Ok(None) };
-        Ok(self.generations(name)?.into_iter().rfind(|number| *number < current))
+        for number in self.generations(name)?.into_iter().rev().filter(|number| *number < current) {
+            if self.generation(name, number)?.revoked.is_none() {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
     }
 
     /// Stores a bundle as a new generation and makes it the current one; returns its number.
@@ -263,7 +280,7 @@ impl Store {
         self.certificate(name).join("generations")
     }
 
-    fn generation_directory(&self, name: &CertName, number: u64) -> PathBuf {
+    pub(super) fn generation_directory(&self, name: &CertName, number: u64) -> PathBuf {
         self.generations_of(name).join(number.to_string())
     }
 
@@ -297,8 +314,8 @@ impl Store {
     fn write_generation(&self, place: &Path, bundle: &Bundle, meta: &Meta) -> Result<(), Error> {
         atomic::make_directory(place, self.owner)?;
         let (leaf, chain) = (bundle.leaf_pem(), bundle.chain_pem());
-        let Generation { meta, facts, chain: prints, published, .. } = Generation::of(0, meta.clone(), bundle);
-        let meta = MetaFile { meta, facts, chain: prints, published };
+        let Generation { meta, facts, chain: prints, published, revoked, .. } = Generation::of(0, meta.clone(), bundle);
+        let meta = MetaFile { meta, facts, chain: prints, published, revoked };
         let write = |file: &str, bytes: &[u8]| atomic::create(&place.join(file), bytes, self.private());
         write(CERT, leaf.as_bytes())?;
         write(CHAIN, chain.as_bytes())?;

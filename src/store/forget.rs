@@ -20,9 +20,7 @@ impl Store {
         let name = lock.name();
         let (place, certs) = (self.certificate(name), self.root.join("certs"));
         // First, for there is no second try once it is forgotten.
-        for node in entries(&self.root.join("attached"))? {
-            remove(&node.join(format!("{name}.json")))?;
-        }
+        self.forget_attached(lock)?;
         match fs::rename(&place, certs.join(format!("{FORGOTTEN}{name}"))) {
             Ok(()) => atomic::sync_directory(&certs)?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -33,6 +31,12 @@ impl Store {
         self.clear_forgotten()?;
         tracing::trace!(target: "hotcert::step", "store: forgotten certificate deleted");
         Ok(())
+    }
+
+    /// Forgets which entries of crt-lists were made for a certificate: there are none any more.
+    pub fn forget_attached(&self, lock: &CertLock) -> Result<(), Error> {
+        let nodes = entries(&self.root.join("attached"))?;
+        nodes.iter().try_for_each(|node| remove(&node.join(format!("{}.json", lock.name()))))
     }
 
     /// Removes what a crash left of a certificate that was being forgotten.

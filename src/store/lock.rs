@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::{Error, io};
 use super::{Store, accounts, atomic, staging};
@@ -46,6 +46,13 @@ pub struct ClientFilesLock {
 #[derive(Debug)]
 pub struct AccountLock {
     pub(super) directory: String,
+    _file: File,
+}
+
+/// The right to sign by the account at an authority, which many share, or to end that by changing or giving up its key, which is had
+/// alone; given back on drop.
+#[derive(Debug)]
+pub struct AccountUse {
     _file: File,
 }
 
@@ -111,6 +118,18 @@ impl Store {
         Ok(file.map(|file| AccountLock { directory: directory.to_owned(), _file: file }))
     }
 
+    /// The right to sign by the account at an authority; `None` while another changes its key.
+    pub fn try_use_account(&self, directory: &str) -> Result<Option<AccountUse>, Error> {
+        let (file, path) = self.account_use(directory)?;
+        Ok(locked(file.try_lock_shared(), &path)?.then_some(AccountUse { _file: file }))
+    }
+
+    /// The right to change or give up the key of the account at an authority; `None` while somebody signs by it.
+    pub fn try_own_account(&self, directory: &str) -> Result<Option<AccountUse>, Error> {
+        let (file, path) = self.account_use(directory)?;
+        Ok(locked(file.try_lock(), &path)?.then_some(AccountUse { _file: file }))
+    }
+
     /// Locks the control socket; `None` when another holds it.
     pub fn try_lock_control(&self) -> Result<Option<ControlLock>, Error> {
         Ok(self.try_lock("control")?.map(|file| ControlLock { _file: file }))
@@ -137,11 +156,11 @@ impl Store {
 
     fn try_lock(&self, name: &str) -> Result<Option<File>, Error> {
         let (file, path) = self.lock_file(name)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(io("lock", &path)(error)),
-        }
+        Ok(locked(file.try_lock(), &path)?.then_some(file))
+    }
+
+    fn account_use(&self, directory: &str) -> Result<(File, PathBuf), Error> {
+        self.lock_file(&format!("account-use-{}", accounts::authority_id(directory)))
     }
 
     fn lock_file(&self, name: &str) -> Result<(File, PathBuf), Error> {
@@ -157,5 +176,14 @@ impl Store {
             .map_err(io("open", &path))?;
         atomic::settle(&file, &path, self.private())?;
         Ok((file, path))
+    }
+}
+
+/// Whether a lock was got.
+fn locked(outcome: Result<(), TryLockError>, path: &Path) -> Result<bool, Error> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(io("lock", path)(error)),
     }
 }

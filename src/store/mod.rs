@@ -3,6 +3,7 @@
 //! ```text
 //! <state>/                                             0700, as every directory below; files 0600
 //!   accounts/<authority>/key.pem, account.json         accounts.rs
+//!   accounts/<authority>/next-key.pem                  while the key is changed
 //!   certs/<name>/current -> generations/<n>            certs.rs
 //!   certs/<name>/accepted -> generations/<n>           accepted.rs
 //!   certs/<name>/generations/<n>/cert.pem, chain.pem, fullchain.pem, privkey.pem, meta.json
@@ -46,6 +47,7 @@ mod mark;
 pub mod publish;
 mod read;
 mod renewal;
+mod revoked;
 mod socket;
 mod staging;
 mod stamp;
@@ -54,17 +56,20 @@ mod tokens;
 mod wait;
 mod watched;
 
-pub use accounts::{AccountRecord, KeyPem, StoredAccount};
+pub use accounts::{AccountRecord, KeyPem, NextKey, StoredAccount};
 pub use attached::Attached;
 pub use budget::Standing;
 pub use certs::{Generation, Meta, Source};
 pub use client_files::{ClientNote, StagingFile};
 pub use error::Error;
 pub use journal::{Entry, Journal};
-pub use lock::{AccountLock, AnswersLock, CertLock, ClientFilesLock, ControlLock, ListenLock, NodeLock, TicketLock};
+pub use lock::{
+    AccountLock, AccountUse, AnswersLock, CertLock, ClientFilesLock, ControlLock, ListenLock, NodeLock, TicketLock,
+};
 pub use mark::Mark;
 pub use read::bytes as read_file;
 pub use renewal::{Hold, Renewal, Trouble};
+pub use revoked::Revocation;
 pub use socket::{CONTROL_SOCKET, ControlSocket, within};
 pub use staging::Staging;
 pub use stamp::Stamp;

@@ -62,6 +62,8 @@ impl Simulation {
             root_ca: Some(root_ca.to_owned()),
             profile: None,
             limits: None,
+            eab: None,
+            preferred_chain: None,
         };
         let solver = Solver {
             name: "web".to_owned(),

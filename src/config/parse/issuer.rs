@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::super::read::{Reader, Section, boolean, one_or_more, parsed, path, text};
-use super::super::{Issuer, Limits};
+use super::super::{Eab, Issuer, Limits};
 use super::not_yet;
 use crate::model::DirectoryUrl;
 
@@ -22,6 +22,7 @@ pub(super) fn issuers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMa
         } else {
             section.require(reader, "directory", parsed::<DirectoryUrl>)
         };
+        let eab = eab(&mut section, reader);
         let issuer = Issuer {
             name: name.clone(),
             directory,
@@ -34,16 +35,25 @@ pub(super) fn issuers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMa
                 "none" => Ok(Limits::None),
                 _ => Err("must be letsencrypt or none".to_owned()),
             }),
+            eab,
+            preferred_chain: section.get(reader, "preferred_chain", some_text),
         };
-        for (key, what) in [("preferred_chain", "a preferred chain"), ("eab", "external account binding")] {
-            if section.take(key).is_some() {
-                not_yet(reader, &section.key(key), what);
-            }
-        }
         section.finish(reader);
         issuers.insert(name, issuer);
     }
     issuers
+}
+
+fn eab(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<Eab> {
+    let mut table = section.table(reader, "eab")?;
+    let kid = table.require(reader, "kid", some_text);
+    let hmac_key_file = table.file(reader, "hmac_key_file");
+    table.finish(reader);
+    Some(Eab { kid: kid?, hmac_key_file: hmac_key_file? })
+}
+
+fn some_text(value: &DeValue<'_>) -> Result<String, String> {
+    text(value).and_then(|text| if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text) })
 }
 
 fn mail(value: &DeValue<'_>) -> Result<String, String> {
@@ -58,5 +68,51 @@ pub(in super::super) fn check_mail(mail: &str) -> Result<(), String> {
     match mail.split_once('@') {
         Some((local, domain)) if plain && !local.is_empty() && !domain.is_empty() && !domain.contains('@') => Ok(()),
         _ => Err(format!("{mail:?} is no mail address")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::super::{Config, Error};
+    use super::super::parse;
+    use super::*;
+
+    fn parsed(issuer: &str) -> Result<Config, Vec<String>> {
+        let text = format!("version = 1\n[issuer.ca]\ndirectory = \"zerossl\"\n{issuer}\n");
+        match parse(Path::new("hotcert.toml"), &text) {
+            Ok(config) => Ok(config),
+            Err(Error::Problems(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn an_external_account_has_a_name_and_a_file_that_only_config_check_wants_to_be_there() {
+        let config =
+            parsed("eab = { kid = \"k1\", hmac_key_file = \"/x/eab.key\" }\npreferred_chain = \"Root X1\"").unwrap();
+        let issuer = &config.issuers["ca"];
+        let eab = Eab { kid: "k1".to_owned(), hmac_key_file: "/x/eab.key".into() };
+        assert_eq!((issuer.eab.as_ref(), issuer.preferred_chain.as_deref()), (Some(&eab), Some("Root X1")));
+        assert_eq!(config.warnings, Vec::<String>::new());
+        let told = config.unreadable[0].to_string();
+        assert!(told.starts_with("hotcert.toml:4:37: issuer.ca.eab.hmac_key_file: cannot read /x/eab.key: "), "{told}");
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_about_it_is_a_problem_with_a_place() {
+        for (issuer, expected) in [
+            ("eab = { kid = \"k1\" }", "4:7: issuer.ca.eab.hmac_key_file: is missing"),
+            ("eab = { hmac_key_file = \"/x\" }", "4:7: issuer.ca.eab.kid: is missing"),
+            ("eab = { kid = \"\", hmac_key_file = \"/x\" }", "issuer.ca.eab.kid: must not be empty"),
+            ("eab = { kid = \"k\", hmac_key_file = \"x\" }", "x is not an absolute path"),
+            ("eab = { kid = \"k\", hmac_key_file = \"/x\", hmac_key = \"s\" }", "issuer.ca.eab.hmac_key: unknown key"),
+            ("eab = \"k\"", "issuer.ca.eab: must be a table"),
+            ("preferred_chain = \"\"", "issuer.ca.preferred_chain: must not be empty"),
+        ] {
+            let problems = parsed(issuer).unwrap_err();
+            assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected} in {problems:#?}");
+        }
     }
 }

@@ -79,6 +79,7 @@ fn an_account_key_is_never_overwritten() {
         directory: DIRECTORY.to_owned(),
         contact: vec!["mailto:a@example.org".to_owned()],
         terms_agreed_at: Some(at("2026-11-22T14:00:00Z")),
+        deactivated_at: None,
     };
     fix.store.save_account_record(&lock, &record).unwrap();
     assert_eq!(fix.store.account(DIRECTORY).unwrap().unwrap().record, Some(record));
