@@ -189,7 +189,7 @@ async fn an_order_is_resumed_after_each_step(version: PebbleVersion) {
     let resume = async || {
         let key = AccountKey::from_pem(&pem).unwrap();
         let restored = Account::restore(&setup.http(), &setup.directory(), &key, account.url()).await.unwrap();
-        restored.resume(&url).await.unwrap()
+        restored.resume(&url, &names(["a.test"])).await.unwrap()
     };
 
     let mut order = resume().await;
@@ -260,7 +260,7 @@ async fn a_failed_validation_tells_why_by_name(version: PebbleVersion) {
     assert!(failures[0].1.contains("404") && failures[0].1.contains("(unauthorized)"), "{error}");
     assert_eq!(error.retry(), Retry::Backoff);
 
-    let mut order = account.resume(order.url()).await.unwrap();
+    let mut order = account.resume(order.url(), &names(["good.test", "bad.test"])).await.unwrap();
     assert_eq!(order.status(), Status::Invalid);
     let again = order.challenges(http01).await.unwrap_err();
     assert_eq!(again.to_string(), error.to_string());
@@ -283,7 +283,7 @@ async fn an_unknown_order_is_gone(version: PebbleVersion) {
     let others = setup.account().await.new_order(&names(["a.test"]), None, None).await.unwrap();
     let unknown = setup.pebble.directory().replace("/dir", "/my-order/nothing");
     for url in [unknown.as_str(), others.url()] {
-        let error = account.resume(url).await.unwrap_err();
+        let error = account.resume(url, &names(["a.test"])).await.unwrap_err();
         assert!(matches!(error, Error::OrderGone { .. }), "{url}: {error:?}");
         assert_eq!(error.retry(), Retry::Now);
     }

@@ -15,7 +15,7 @@ use tracing::trace;
 use zeroize::Zeroizing;
 
 use super::directory::Directory;
-use super::http::{NONCE_ATTEMPTS, again_on_bad_nonce, call, tapped};
+use super::http::{Patience, again, call, is_usable, tapped};
 use super::problem::sanitised;
 use super::signing::{Signed, SigningKey};
 use super::{AccountKey, Error, ExternalAccount, Http, Order, RenewalInfo, lost};
@@ -105,8 +105,8 @@ impl Account {
         profile: Option<&str>,
         replaces: Option<&str>,
     ) -> Result<Order, Error> {
-        let identifiers: Vec<_> = identifiers.iter().map(to_library).collect();
-        let mut order = NewOrder::new(&identifiers);
+        let named_identifiers: Vec<_> = identifiers.iter().map(to_library).collect();
+        let mut order = NewOrder::new(&named_identifiers);
         let named = replaces.filter(|_| self.signer.directory.fields.renewal_info.is_some());
         if let Some((authority_key_identifier, serial)) = named.and_then(|id| id.split_once('.')) {
             order = order.replaces(CertificateIdentifier {
@@ -119,20 +119,20 @@ impl Account {
             order = order.profile(profile);
         }
         let (created, answer) = {
-            let mut attempts = 0;
+            let mut patience = Patience::default();
             loop {
-                attempts += 1;
-                match tapped(self.library.new_order(&order)).await {
-                    (Err(Error::BadNonce { .. }), _) if attempts < NONCE_ATTEMPTS => {}
-                    other => break other,
+                let (outcome, answer) = tapped(self.library.new_order(&order)).await;
+                match outcome.as_ref().err().and_then(|error| patience.pause(error)) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => break (outcome, answer),
                 }
             }
         };
         let created = match created {
-            Ok(created) => Order::new(created, &self.signer, answer),
+            Ok(created) => Order::new(created, &self.signer, identifiers, answer)?,
             // The library wants `replaces` repeated. The order is there nevertheless, and is not to be made twice.
             Err(error @ Error::Incomplete { .. }) if named.is_some() => match answer.as_ref().and_then(location) {
-                Some(url) => self.resume(url).await?,
+                Some(url) => self.resume(url, identifiers).await?,
                 None => return Err(error),
             },
             // Authorities do not agree on how to say that this certificate may not be named. Pebble 2.10 stumbles over serial
@@ -156,10 +156,10 @@ impl Account {
         self.signer.directory.renewal_info(&self.signer.http, id).await
     }
 
-    /// Continues an order by its URL. [`Error::OrderGone`] when the authority has forgotten it.
-    pub async fn resume(&self, url: &str) -> Result<Order, Error> {
-        match again_on_bad_nonce!(call(self.library.order(url.to_owned()))) {
-            Ok((order, answer)) => Ok(Order::new(order, &self.signer, answer)),
+    /// Continues an order for these names by its URL. [`Error::OrderGone`] when the authority has forgotten it.
+    pub async fn resume(&self, url: &str, identifiers: &[Identifier]) -> Result<Order, Error> {
+        match again!(call(self.library.order(url.to_owned()))) {
+            Ok((order, answer)) => Order::new(order, &self.signer, identifiers, answer),
             // Authorities do not agree on how to say it: 404 with or without a problem, or that it is not ours.
             Err(Error::NotAcme { status: 404 | 410, .. }) => Err(Error::OrderGone { url: sanitised(url) }),
             Err(Error::Refused(problem)) if ["malformed", "unauthorized"].contains(&problem.kind.as_str()) => {
@@ -173,12 +173,13 @@ impl Account {
     /// list orders (section 7.1.2.1); whatever fails, means none.
     pub async fn open_order(&self, identifiers: &[Identifier]) -> Option<Order> {
         let url = lost::find(&self.signer, identifiers).await?;
-        self.resume(&url).await.ok()
+        self.resume(&url, identifiers).await.ok()
     }
 
     /// The account that an answer with its object tells of.
     async fn at(mut signer: Signer, key: &AccountKey, answer: &Response<Bytes>) -> Result<Self, Error> {
-        signer.account = Some(location(answer).ok_or(Error::Incomplete { what: "no account URL" })?.to_owned());
+        let url = location(answer).filter(|url| is_usable(url));
+        signer.account = Some(url.ok_or(Error::Incomplete { what: "no account URL" })?.to_owned());
         Self::from_signer(signer, key).await
     }
 
@@ -215,7 +216,7 @@ pub(super) struct Signer {
 impl Signer {
     /// Sends a signed request; without a payload, a POST-as-GET.
     pub(super) async fn post(&self, url: &str, payload: Option<&Value>) -> Result<Response<Bytes>, Error> {
-        again_on_bad_nonce!(async {
+        again!(async {
             let nonce = self.nonce().await?;
             let by = self.account.as_deref().map_or(Signed::ByKey, Signed::ByAccount);
             let body = self.key.sign(by, Some(&nonce), url, payload).to_string();

@@ -6,6 +6,7 @@ use instant_acme::{AuthorizationStatus, ChallengeStatus, ChallengeType};
 use serde::Deserialize;
 
 use super::challenge::{Proof, from_library};
+use super::http::is_usable;
 use super::problem::{Problem, sanitised};
 use super::{Challenge, Error};
 use crate::model::{ChallengeKind, Identifier, Token};
@@ -75,6 +76,20 @@ impl Authorization {
                 challenge.authorities = found.authorities;
             }
         }
+    }
+
+    /// What is wrong with it, in an order for these names. Whoever proves another name than it wants, proves it to whoever asks.
+    pub(super) fn flaw(&self, names: &[Identifier]) -> Option<String> {
+        let is_of = |name: &Identifier| match (name, &self.identifier) {
+            // Not every authority tells by the authorization that it is for a wildcard.
+            (Identifier::Dns(name), Identifier::Dns(own)) => name == own || name.strip_prefix("*.") == Some(own),
+            (name, own) => name == own,
+        };
+        if !names.iter().any(is_of) {
+            return Some(format!("it has an authorization for {}", self.identifier));
+        }
+        let bad = self.challenges.iter().find(|challenge| !is_usable(&challenge.url))?;
+        Some(format!("it has a challenge at a URL that is not https: {}", bad.url))
     }
 
     /// The kinds of challenge that are offered, as far as we know them.

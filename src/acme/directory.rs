@@ -8,6 +8,7 @@ use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::http::{again, is_usable};
 use super::problem::sanitised;
 use super::{Error, Http};
 use crate::model::DirectoryUrl;
@@ -23,6 +24,7 @@ pub struct Directory {
 pub(super) struct Fields {
     pub(super) new_nonce: String,
     pub(super) new_account: String,
+    pub(super) new_order: String,
     pub(super) renewal_info: Option<String>,
     pub(super) key_change: Option<String>,
     pub(super) revoke_cert: Option<String>,
@@ -46,10 +48,15 @@ impl Directory {
         let request = Request::get(url.as_str())
             .body(Full::<Bytes>::default())
             .map_err(|_| Error::NotHttps { url: sanitised(url.as_str()) })?;
-        let answer = http.send(request).await?;
+        let answer = again!(http.send(request.clone()))?;
         let incomplete = |_| Error::Incomplete { what: "not a directory" };
         let whole: Value = serde_json::from_slice(answer.body()).map_err(incomplete)?;
-        Ok(Self { fields: Fields::deserialize(&whole).map_err(incomplete)?, whole })
+        let fields = Fields::deserialize(&whole).map_err(incomplete)?;
+        let named = [&fields.new_nonce, &fields.new_account, &fields.new_order].into_iter().chain(&fields.renewal_info);
+        if let Some(url) = named.into_iter().find(|url| !is_usable(url)) {
+            return Err(Error::NotHttps { url: sanitised(url) });
+        }
+        Ok(Self { fields, whole })
     }
 
     /// Whether a new account may be made under these terms.

@@ -95,6 +95,8 @@ pub enum Error {
         detail: String,
         /// When to ask again (`Retry-After`).
         retry_at: Option<Timestamp>,
+        /// How long that is from the answer on, by the authority's own clock.
+        wait: Option<Duration>,
     },
     /// An answer is not what RFC 8555 prescribes.
     #[error("the authority's answer is not as RFC 8555 prescribes: {what}")]
@@ -175,6 +177,14 @@ pub enum Error {
     #[error("the authority refused: {0}")]
     Refused(Box<Problem>),
 
+    /// The order, or an authorization of it, is other than what was asked for. It is given up.
+    #[error("the order {url} is not to be trusted: {what}")]
+    Untrustworthy {
+        /// Its URL.
+        url: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The order does not exist (any more): begin a new one.
     #[error("the authority does not know the order {url}")]
     OrderGone {
@@ -264,6 +274,7 @@ impl Error {
             | Self::Incomplete { .. }
             | Self::BadNonce { .. }
             | Self::OrderInvalid { .. }
+            | Self::Untrustworthy { .. }
             | Self::AuthorizationFailed { .. }
             | Self::BadToken { .. } => Retry::Backoff,
         }
@@ -314,8 +325,14 @@ impl Error {
             Self::NoChallenge { identifier, .. } if identifier.is_wildcard() => {
                 "authorities validate wildcards through DNS only"
             }
-            Self::Refused(problem) => return problem.hint().map(str::to_owned),
-            _ => return None,
+            Self::NoChallenge { .. } => "configure a solver of one of these types, or choose another authority",
+            Self::Untrustworthy { .. } | Self::BadToken { .. } => {
+                "the authority made a mistake, or is not the one that you mean: it is tried again later with a new order"
+            }
+            Self::ReplacesRefused { .. } => "run the same command again: it orders without naming the old certificate",
+            Self::Csr(_) => "choose another type of key by `key` in the configuration",
+            Self::Refused(problem) => problem.hint(),
+            Self::Untrusted { .. } => "look at its certificate by `openssl s_client -connect HOST:PORT -showcerts`",
         };
         Some(text.to_owned())
     }
@@ -327,6 +344,7 @@ impl Error {
             self,
             Self::OrderGone { .. }
                 | Self::OrderInvalid { .. }
+                | Self::Untrustworthy { .. }
                 | Self::AuthorizationFailed { .. }
                 | Self::BadToken { .. }
         )

@@ -33,7 +33,18 @@ const RETRY_AFTER_LIMIT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// How often a request is repeated whose nonce was refused (RFC 8555, section 6.5). Pebble refuses one in twenty by default,
 /// and one in two in our tests.
-pub(super) const NONCE_ATTEMPTS: u32 = 16;
+const NONCE_ATTEMPTS: u32 = 16;
+
+/// How often a request is made to an authority that is busy, and how long the first pause is; each is twice as long as the one
+/// before. Load balancers have a hiccup of a second; who is busy for longer is asked again by the next attempt.
+const BUSY_ATTEMPTS: u32 = 4;
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest `Retry-After` that is waited for in the middle of an order. What is longer is for the next attempt.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Longest URL that is followed and journalled, in bytes.
+const URL_LIMIT: usize = 2048;
 
 /// How long an authority may take.
 #[derive(Debug, Clone, Copy)]
@@ -129,12 +140,14 @@ impl HttpClient for Http {
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
-            let answer = http
+            let mut answer = http
                 .send(Request::from_parts(parts, Full::new(body)))
                 .await
                 .map_err(|error| instant_acme::Error::Other(Box::new(error)))?;
             // Outside of `call` nobody wants to know.
             let _ = LAST.try_with(|last| last.replace(Some(answer.clone())));
+            // We read it ourselves, and the library cannot: a number that is too large makes it panic.
+            answer.headers_mut().remove(RETRY_AFTER);
             Ok(BytesResponse::from(answer.map(Full::new)))
         })
     }
@@ -165,21 +178,53 @@ pub(super) async fn tapped<T>(
     (result.map_err(Error::from_library), answer)
 }
 
-/// Evaluates a future anew while its nonce is refused: nothing was done then. (A function would take an async closure, whose
-/// futures rustc cannot prove to be `Send` yet.)
-macro_rules! again_on_bad_nonce {
+/// Evaluates a future anew while nothing was done: its nonce was refused, or the authority is busy. (A function would take an
+/// async closure, whose futures rustc cannot prove to be `Send` yet.)
+macro_rules! again {
     ($attempt:expr) => {{
-        let mut attempts = 0;
+        let mut patience = $crate::acme::http::Patience::default();
         loop {
-            attempts += 1;
-            match $attempt.await {
-                Err($crate::acme::Error::BadNonce { .. }) if attempts < $crate::acme::http::NONCE_ATTEMPTS => {}
-                other => break other,
+            let outcome = $attempt.await;
+            match outcome.as_ref().err().and_then(|error| patience.pause(error)) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break outcome,
             }
         }
     }};
 }
-pub(super) use again_on_bad_nonce;
+pub(super) use again;
+
+/// How often one request was made in vain.
+#[derive(Default)]
+pub(super) struct Patience {
+    nonces: u32,
+    busy: u32,
+}
+
+impl Patience {
+    /// For how long to wait before the request is made again; `None` when it is not.
+    pub(super) fn pause(&mut self, error: &Error) -> Option<Duration> {
+        match error {
+            Error::BadNonce { .. } => {
+                self.nonces += 1;
+                (self.nonces < NONCE_ATTEMPTS).then_some(Duration::ZERO)
+            }
+            // By 503 a server says that it did not do it (RFC 9110, section 15.6.4); after others it may have.
+            Error::Unavailable { status: 503, wait, .. } => {
+                self.busy += 1;
+                let pause = wait.unwrap_or(BUSY_PAUSE * 2_u32.pow(self.busy - 1));
+                (self.busy < BUSY_ATTEMPTS && pause <= LONGEST_PAUSE).then_some(pause)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a URL that an authority names may be followed: absolute, `https` (RFC 8555, section 6.1), and no longer than any.
+pub(super) fn is_usable(url: &str) -> bool {
+    let has_host = |url: Uri| url.authority().is_some_and(|authority| !authority.host().is_empty());
+    url.len() <= URL_LIMIT && url.parse::<Uri>().is_ok_and(|url| url.scheme_str() == Some("https") && has_host(url))
+}
 
 /// When the server says it is.
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
@@ -274,18 +319,21 @@ fn checked(url: &Uri, answer: Response<Bytes>) -> Result<Response<Bytes>, Error>
         let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
         return Err(Error::Redirected { url: sanitised(&url.to_string()), location: sanitised(location) });
     }
-    let retry_at = retry_at(answer.headers(), sent_at(answer.headers()));
+    let sent_at = sent_at(answer.headers());
+    let retry_at = retry_at(answer.headers(), sent_at);
+    let wait = retry_at.map(|instant| Duration::try_from(instant.duration_since(sent_at)).unwrap_or_default());
+    let unavailable = |detail| Error::Unavailable { host: host(url), status: status.as_u16(), detail, retry_at, wait };
     let problem = Problem::read(answer.body());
     let said = || problem.as_ref().map_or_else(|| content_type.clone(), ToString::to_string);
     match problem.as_ref().map(|problem| problem.kind.as_str()) {
         Some("badNonce") => Err(Error::BadNonce { attempts: NONCE_ATTEMPTS }),
+        // Let's Encrypt says so when it is overloaded: that is no limit of ours.
+        Some("rateLimited") if status == StatusCode::SERVICE_UNAVAILABLE => Err(unavailable(said())),
         // The link is all that tells a pause from other limits.
         Some("rateLimited") if said().contains("/unpause") => Err(Error::Paused { detail: said() }),
         Some("rateLimited") => Err(Error::RateLimited { detail: said(), retry_at }),
         _ if status == StatusCode::TOO_MANY_REQUESTS => Err(Error::RateLimited { detail: said(), retry_at }),
-        _ if status.is_server_error() => {
-            Err(Error::Unavailable { host: host(url), status: status.as_u16(), detail: said(), retry_at })
-        }
+        _ if status.is_server_error() => Err(unavailable(said())),
         Some("accountDoesNotExist") => Err(Error::AccountGone { detail: said() }),
         Some("externalAccountRequired") => Err(Error::ExternalAccountRequired),
         // RFC 9773, section 5; some authorities say it by the status alone.

@@ -1,6 +1,7 @@
 //! Finds an order whose URL was lost between the request and the journal.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::header::HeaderMap;
 use jiff::Timestamp;
@@ -17,6 +18,9 @@ const ORDERS: usize = 20;
 
 /// Pages of the list that are read: Pebble puts three orders on each.
 const PAGES: usize = 10;
+
+/// How long the search may take.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 #[derive(Deserialize)]
 struct AccountObject {
@@ -43,6 +47,10 @@ struct Named {
 /// The URL of the order with exactly these names that has come least far, and that was never finalised: this happens only once
 /// the URL is journalled, so an order that is further belongs to an earlier certificate. Among equals, that which expires last.
 pub(super) async fn find(signer: &Signer, identifiers: &[Identifier]) -> Option<String> {
+    tokio::time::timeout(DEADLINE, search(signer, identifiers)).await.ok()?
+}
+
+async fn search(signer: &Signer, identifiers: &[Identifier]) -> Option<String> {
     let wanted: BTreeSet<_> = identifiers.iter().collect();
     let mut candidates = Vec::new();
     for url in order_urls(signer).await? {

@@ -6,6 +6,7 @@
 //!    +----------------------------------+---------------------+-------> invalid
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,14 @@ use http::Response;
 use instant_acme::{AuthorizationStatus, OrderStatus};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 use tracing::trace;
 
 use super::account::Signer;
 use super::authorization::Authorization;
 use super::challenge::to_library;
-use super::http::{again_on_bad_nonce, call, retry_at, sent_at};
+use super::http::{again, call, is_usable, retry_at, sent_at};
 use super::problem::{Problem, sanitised};
 use super::{Challenge, Error, chain, csr};
 use crate::bundle::PrivateKey;
@@ -32,6 +34,10 @@ const FIRST_POLL: Duration = Duration::from_millis(250);
 
 /// The longest pause between two looks, where the authority does not ask for a longer one.
 const LONGEST_POLL: Duration = Duration::from_secs(5);
+
+/// How often an order is finalised that the authority says is not ready, although it said before that it is: its servers may
+/// not agree yet.
+const FINALISE_ATTEMPTS: u32 = 4;
 
 /// How far an order has come (section 7.1.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -68,6 +74,7 @@ pub struct Order {
     /// The root to which the chain should lead.
     preferred: Option<String>,
     status: Status,
+    /// What was asked for.
     identifiers: Vec<Identifier>,
     expires: Option<Timestamp>,
     retry_at: Option<Timestamp>,
@@ -78,7 +85,8 @@ pub struct Order {
 /// The fields of an order's object that instant-acme drops.
 #[derive(Deserialize)]
 struct Dropped {
-    expires: Option<Timestamp>,
+    #[serde(default)]
+    expires: Value,
     identifiers: Vec<Named>,
 }
 
@@ -94,19 +102,25 @@ impl fmt::Debug for Order {
 }
 
 impl Order {
-    pub(super) fn new(library: instant_acme::Order, signer: &Arc<Signer>, answer: Option<Response<Bytes>>) -> Self {
+    /// An order for these names, as the authority's answer has it.
+    pub(super) fn new(
+        library: instant_acme::Order,
+        signer: &Arc<Signer>,
+        identifiers: &[Identifier],
+        answer: Option<Response<Bytes>>,
+    ) -> Result<Self, Error> {
         let mut order = Self {
             library,
             signer: signer.clone(),
             preferred: None,
             status: Status::Pending,
-            identifiers: Vec::new(),
+            identifiers: identifiers.to_vec(),
             expires: None,
             retry_at: None,
             seen_at: Timestamp::now(),
         };
-        order.observe(answer);
-        order
+        order.observe(answer)?;
+        Ok(order)
     }
 
     /// The order's URL, by which it can be [resumed](super::Account::resume).
@@ -121,7 +135,7 @@ impl Order {
         self.status
     }
 
-    /// The names that the certificate will have.
+    /// The names that the certificate is asked for.
     #[must_use]
     pub fn identifiers(&self) -> &[Identifier] {
         &self.identifiers
@@ -160,7 +174,7 @@ impl Order {
         if challenge.begun {
             return Ok(());
         }
-        again_on_bad_nonce!(call(async {
+        again!(call(async {
             let mut authorizations = self.library.authorizations();
             while let Some(authorization) = authorizations.next().await {
                 let mut authorization = authorization?;
@@ -203,8 +217,27 @@ impl Order {
             return Ok(());
         }
         let csr = csr::request(&self.identifiers, key)?;
-        let (.., answer) = again_on_bad_nonce!(call(self.library.finalize_csr(&csr)))?;
-        self.observe(answer);
+        let mut pause = FIRST_POLL;
+        for attempt in 1.. {
+            match again!(call(self.library.finalize_csr(&csr))) {
+                Ok((.., answer)) => {
+                    self.observe(answer)?;
+                    break;
+                }
+                // Its status says what to do (section 7.4).
+                Err(Error::Refused(problem)) if problem.kind == "orderNotReady" && attempt < FINALISE_ATTEMPTS => {
+                    tokio::time::sleep(pause).await;
+                    pause += pause;
+                    self.refresh().await?;
+                    match self.status {
+                        Status::Pending | Status::Ready => {}
+                        Status::Processing | Status::Valid => break,
+                        Status::Invalid => return Err(self.invalid()),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
         trace!(target: "hotcert::step", "acme: order finalised");
         Ok(())
     }
@@ -221,7 +254,7 @@ impl Order {
         if self.status == Status::Invalid {
             return Err(self.invalid());
         }
-        let (chain, answer) = again_on_bad_nonce!(call(self.library.certificate()))?;
+        let (chain, answer) = again!(call(self.library.certificate()))?;
         trace!(target: "hotcert::step", "acme: certificate downloaded");
         let chain = chain.ok_or(Error::Incomplete { what: "a valid order without a certificate" })?;
         Ok(match (&self.preferred, answer) {
@@ -242,14 +275,18 @@ impl Order {
             }
             tokio::time::sleep(wait).await;
             pause = (pause + pause / 2).min(LONGEST_POLL);
-            let ((), answer) = again_on_bad_nonce!(call(async { self.library.refresh().await.map(drop) }))?;
-            self.observe(answer);
+            self.refresh().await?;
         }
         Ok(())
     }
 
-    /// Takes over what an answer with the order's object says.
-    fn observe(&mut self, answer: Option<Response<Bytes>>) {
+    async fn refresh(&mut self) -> Result<(), Error> {
+        let ((), answer) = again!(call(async { self.library.refresh().await.map(drop) }))?;
+        self.observe(answer)
+    }
+
+    /// Takes over what an answer with the order's object says, if it is the order that was asked for.
+    fn observe(&mut self, answer: Option<Response<Bytes>>) -> Result<(), Error> {
         self.status = match self.library.state().status {
             OrderStatus::Pending => Status::Pending,
             OrderStatus::Ready => Status::Ready,
@@ -260,18 +297,47 @@ impl Order {
         if let Some(answer) = answer {
             self.seen_at = sent_at(answer.headers());
             self.retry_at = retry_at(answer.headers(), self.seen_at);
-            if let Ok(order) = serde_json::from_slice::<Dropped>(answer.body()) {
-                self.expires = order.expires;
-                self.identifiers = order.identifiers.iter().filter_map(|name| name.value.parse().ok()).collect();
-            }
+            let order: Dropped = serde_json::from_slice(answer.body())
+                .map_err(|_| Error::Incomplete { what: "an order without identifiers" })?;
+            self.expires = order.expires.as_str().and_then(|instant| instant.parse().ok());
+            self.check_names(&order.identifiers)?;
         }
+        self.check_urls()
+    }
+
+    /// The certificate would be for other names; and whoever lets us prove them, may use that elsewhere.
+    fn check_names(&self, found: &[Named]) -> Result<(), Error> {
+        let parsed: Option<BTreeSet<Identifier>> = found.iter().map(|name| name.value.parse().ok()).collect();
+        if parsed.is_some_and(|names| names.iter().eq(self.identifiers.iter().collect::<BTreeSet<_>>())) {
+            return Ok(());
+        }
+        let found = found.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(", ");
+        Err(self.untrustworthy(&format!("it is for {}", if found.is_empty() { "no name" } else { &found })))
+    }
+
+    fn check_urls(&mut self) -> Result<(), Error> {
+        let url = self.library.url().to_owned();
+        let state = self.library.state();
+        let of_authorizations = state.authorizations.iter().map(|authorization| &authorization.url);
+        let (count, most) = (state.authorizations.len(), self.identifiers.len());
+        let named = [&url, &state.finalize].into_iter().chain(&state.certificate).chain(of_authorizations);
+        let what = match named.into_iter().find(|url| !is_usable(url)) {
+            Some(bad) => format!("it names a URL that is not https: {bad}"),
+            None if count > most => format!("it has {count} authorizations for {most} names"),
+            None => return Ok(()),
+        };
+        Err(self.untrustworthy(&what))
+    }
+
+    fn untrustworthy(&self, what: &str) -> Error {
+        Error::Untrustworthy { url: sanitised(self.url()), what: sanitised(what) }
     }
 
     async fn authorizations(&mut self) -> Result<Vec<Authorization>, Error> {
         let mut all = Vec::new();
         // One call for each: what a call has fetched is kept, so a refused nonce costs one attempt of one authorization.
         for index in 0..self.library.state().authorizations.len() {
-            let (mut found, answer) = again_on_bad_nonce!(call(async {
+            let (mut found, answer) = again!(call(async {
                 let mut authorizations = self.library.authorizations();
                 for _ in 0..index {
                     authorizations.next().await.transpose()?;
@@ -282,6 +348,9 @@ impl Order {
                 }
             }))?;
             found.complete(answer.as_ref());
+            if let Some(what) = found.flaw(&self.identifiers) {
+                return Err(self.untrustworthy(&what));
+            }
             all.push(found);
         }
         Ok(all)

@@ -4,8 +4,17 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::model::Identifier;
 pub(super) use crate::model::sanitised;
+use crate::model::{Identifier, printable};
+
+/// Names of which a refusal tells the reason: as many as a certificate has.
+const SUBPROBLEMS: usize = 100;
+
+/// Longest explanation of what is wrong with one name, in characters, lest a hundred of them flood a terminal.
+const SUBPROBLEM_SHOWN: usize = 300;
+
+/// Longest error type, in characters.
+const KIND_SHOWN: usize = 100;
 
 /// The prefix of error types (RFC 8555, section 6.7).
 const URN: &str = "urn:ietf:params:acme:error:";
@@ -65,10 +74,11 @@ impl Problem {
             subproblems: document
                 .subproblems
                 .into_iter()
+                .take(SUBPROBLEMS)
                 .map(|sub| Subproblem {
                     identifier: sub.identifier.and_then(|named| named.value.parse().ok()),
                     kind: kind(sub.r#type.as_deref()),
-                    detail: sanitised(&sub.detail.unwrap_or_default()),
+                    detail: printable(&sub.detail.unwrap_or_default(), SUBPROBLEM_SHOWN),
                 })
                 .collect(),
         })
@@ -81,13 +91,14 @@ impl Problem {
             subproblems: problem
                 .subproblems
                 .iter()
+                .take(SUBPROBLEMS)
                 .map(|sub| Subproblem {
                     identifier: sub
                         .identifier
                         .as_ref()
                         .and_then(|name| name.authorized(false).to_string().parse().ok()),
                     kind: kind(sub.r#type.as_deref()),
-                    detail: sanitised(sub.detail.as_deref().unwrap_or_default()),
+                    detail: printable(sub.detail.as_deref().unwrap_or_default(), SUBPROBLEM_SHOWN),
                 })
                 .collect(),
         }
@@ -110,8 +121,8 @@ impl Problem {
         )
     }
 
-    pub(super) fn hint(&self) -> Option<&'static str> {
-        Some(match self.kind.as_str() {
+    pub(super) fn hint(&self) -> &'static str {
+        match self.kind.as_str() {
             "rejectedIdentifier" | "unsupportedIdentifier" => {
                 "the authority does not issue for one of the names: take it out, or choose another authority"
             }
@@ -119,8 +130,15 @@ impl Problem {
             "invalidProfile" => "leave profile out, or choose one that the authority offers",
             "userActionRequired" => "the authority wants something from you: read its message",
             "caa" => "a CAA record of the domain does not allow this authority",
-            _ => return None,
-        })
+            "badCSR" | "badPublicKey" => "the authority does not take this key: choose another type by `key` in the configuration",
+            "dns" => "does the name exist in the DNS, and do all of its servers answer?",
+            "connection" | "tls" | "incorrectResponse" => {
+                "does the name lead to this machine, and is port 80 open to the whole internet?"
+            }
+            "serverInternal" | "orderNotReady" => "the authority has a problem of its own: try again later",
+            "unauthorized" => "the authority does not let this account do that: read its message",
+            _ => "the message is the authority's own; if it does not help, try again later or choose another authority",
+        }
     }
 }
 
@@ -136,7 +154,7 @@ impl fmt::Display for Problem {
 }
 
 fn kind(urn: Option<&str>) -> String {
-    urn.map_or_else(|| "unknown".to_owned(), |urn| sanitised(urn.strip_prefix(URN).unwrap_or(urn)))
+    urn.map_or_else(|| "unknown".to_owned(), |urn| printable(urn.strip_prefix(URN).unwrap_or(urn), KIND_SHOWN))
 }
 
 #[cfg(test)]

@@ -11,7 +11,13 @@ use super::chain::{self, Broken, Found};
 use super::key::KeyError;
 use super::refusal::{Check, Notice, Refusal};
 use super::{Bundle, Facts, PrivateKey, Trust, pem};
-use crate::model::CertName;
+use crate::model::{CertName, printable};
+
+/// Longest list of labels that is told, in characters.
+const LABELS_SHOWN: usize = 200;
+
+/// Certificates in one bundle. Chains have two to five; each pair may cost a signature to check.
+const MAX_CERTIFICATES: usize = 32;
 
 impl Bundle {
     /// Reads back a bundle that passed the gate before and was stored since. Time, names and age are not judged again:
@@ -71,7 +77,10 @@ pub(super) fn assemble(inputs: &[&[u8]], trust: &Trust) -> Result<Assembled, Che
     }
     if ders.is_empty() {
         let labels: BTreeSet<_> = blocks.iter().map(|block| block.label.as_str()).collect();
-        return Err(Check::NoCertificate { found: labels.into_iter().collect::<Vec<_>>().join(", ") });
+        return Err(Check::NoCertificate { found: printable(&labels.into_iter().collect::<Vec<_>>().join(", "), LABELS_SHOWN) });
+    }
+    if ders.len() > MAX_CERTIFICATES {
+        return Err(Check::TooMany { found: ders.len(), most: MAX_CERTIFICATES });
     }
     let found = ders
         .iter()

@@ -4,6 +4,8 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::{FromDer, X509Error};
 
+use super::facts::shown;
+
 /// Roots that end a chain: those of the system and those that the operator configured.
 #[derive(Debug, Clone, Default)]
 pub struct Trust(Vec<CertificateDer<'static>>);
@@ -57,7 +59,7 @@ impl Found<'_> {
     }
 
     pub(super) fn subject(&self) -> String {
-        self.cert.subject().to_string()
+        shown(self.cert.subject())
     }
 }
 
@@ -127,7 +129,7 @@ pub(super) fn order(found: &[Found<'_>], leaf: usize, trust: &Trust) -> Result<O
         let last = &found[path[path.len() - 1]];
         return Err(Broken::Gap {
             subject: last.subject(),
-            issuer: last.cert.issuer().to_string(),
+            issuer: shown(last.cert.issuer()),
             stray: stray.subject(),
             line: stray.line,
         });

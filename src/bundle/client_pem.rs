@@ -12,7 +12,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::X509Name;
 
-use super::facts::timestamp;
+use super::facts::{shown, timestamp};
 use super::pem;
 use crate::model::{ClientFile, Serial, Sha1, Sha256};
 pub use unfit::Unfit;
@@ -73,7 +73,7 @@ pub struct Served {
 impl DistinguishedName {
     fn of(name: &X509Name<'_>) -> Self {
         let values: Result<_, _> = name.iter_attributes().map(|value| value.as_str().map(str::to_owned)).collect();
-        Self { raw: name.as_raw().to_vec(), values: values.ok(), text: name.to_string() }
+        Self { raw: name.as_raw().to_vec(), values: values.ok(), text: shown(name) }
     }
 
     /// Whether this is the name that `HAProxy` shows (`/C=DE/CN=Example CA`); `None` when that cannot be told. It writes the values

@@ -7,9 +7,13 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::X509Name;
 
 use super::pem;
-use crate::model::{Facts, Identifier, KeyType, Serial, Sha1, Sha256};
+use crate::model::{Facts, Identifier, KeyType, Serial, Sha1, Sha256, printable};
+
+/// Longest subject or issuer that is told, in characters.
+const NAME_SHOWN: usize = 300;
 
 impl Facts {
     /// Reads a leaf in DER; `None` when it is not a certificate.
@@ -47,12 +51,17 @@ impl Facts {
             not_before: timestamp(cert.validity().not_before.timestamp()),
             not_after: timestamp(cert.validity().not_after.timestamp()),
             names: names(cert).into_iter().collect(),
-            issuer: cert.issuer().to_string(),
+            issuer: shown(cert.issuer()),
             chain_length,
             key_type: key_type(cert),
             renewal_id: renewal_id(cert),
         }
     }
+}
+
+/// A subject or issuer for people and logs: whoever signed it may have written anything.
+pub(super) fn shown(name: &X509Name<'_>) -> String {
+    printable(&name.to_string(), NAME_SHOWN)
 }
 
 /// Dates beyond the range of [`Timestamp`] (year 9999) stand for its end.

@@ -12,6 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::time::ASN1Time;
 
+use super::facts::shown;
 use super::pem;
 use crate::model::{Facts, Serial, Staple};
 
@@ -182,7 +183,7 @@ impl OcspIssuer {
         });
         let named_key = leaf.renewal_id.as_ref().and_then(|id| id.split_once('.')).map(|(key, _)| key);
         let has_other_key = own_key.as_deref().zip(named_key).is_some_and(|(own, named)| own != named);
-        let found = issuer.subject().to_string();
+        let found = shown(issuer.subject());
         if found != leaf.issuer || has_other_key {
             return Err(OcspFlaw::NotTheIssuer { found, expected: leaf.issuer.clone() });
         }

@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
+use crate::model::printable;
+
 /// One block of a file.
 pub(super) struct Block {
     /// The label, such as `CERTIFICATE`.
@@ -60,6 +62,9 @@ pub enum Malformed {
     },
 }
 
+/// Longest label that is kept, in characters: those in use have up to 28.
+const LABEL_SHOWN: usize = 64;
+
 /// The most that is read of a file or an answer, in bytes. A leaf with 100 names, a long chain and an RSA key has about 20 kB.
 pub const MAX_INPUT: usize = 1024 * 1024;
 
@@ -101,14 +106,15 @@ pub(super) fn blocks(input: &[u8]) -> Result<Scan, Malformed> {
 fn block<'a>(line: usize, label: &str, lines: &mut impl Iterator<Item = (usize, &'a str)>) -> Result<Block, Malformed> {
     let mut base64 = Zeroizing::new(String::new());
     let mut encrypted = label == "ENCRYPTED PRIVATE KEY";
+    let shown = || printable(label, LABEL_SHOWN);
     for (_, text) in lines {
         let text = text.trim();
         if marker(text, "END") == Some(label) {
             // Headers of encrypted keys (a vector, a cipher name) are no base64, and there is nothing to decode without the pass phrase.
             let der = if encrypted { Ok(Vec::new()) } else { BASE64_STANDARD.decode(base64.as_bytes()) };
             return der.map_or_else(
-                |_| Err(Malformed::Base64 { line, label: label.to_owned() }),
-                |der| Ok(Block { label: label.to_owned(), der: Zeroizing::new(der), encrypted, line }),
+                |_| Err(Malformed::Base64 { line, label: shown() }),
+                |der| Ok(Block { label: shown(), der: Zeroizing::new(der), encrypted, line }),
             );
         }
         if text.starts_with("-----") {
@@ -120,7 +126,7 @@ fn block<'a>(line: usize, label: &str, lines: &mut impl Iterator<Item = (usize, 
             base64.push_str(text);
         }
     }
-    Err(Malformed::CutOff { line, label: label.to_owned() })
+    Err(Malformed::CutOff { line, label: shown() })
 }
 
 /// The label of a `-----BEGIN label-----` line.

@@ -68,6 +68,14 @@ pub enum Check {
         /// The line of the block, from 1.
         line: usize,
     },
+    /// More certificates than any chain has.
+    #[error("it has {found} certificates, and no chain has more than {most}")]
+    TooMany {
+        /// How many.
+        found: usize,
+        /// The bound.
+        most: usize,
+    },
     /// There is no key.
     #[error("the private key is missing")]
     KeyMissing,
@@ -184,7 +192,7 @@ impl Check {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::Pem(_) | Self::NoCertificate { .. } | Self::NotX509 { .. } => {
+            Self::Pem(_) | Self::NoCertificate { .. } | Self::NotX509 { .. } | Self::TooMany { .. } => {
                 "give a PEM file with the leaf, its intermediates and the key"
             }
             Self::KeyMissing => "give the key as a second file, or put it into the PEM file",

@@ -3,7 +3,8 @@
 //! Owns the syntax of names: certificates ([`CertName`]), what a certificate covers ([`Identifier`]) and other names of the DNS ([`DnsName`]), how `HAProxy` calls a
 //! certificate ([`Slot`]), nodes ([`NodeName`], [`Address`], [`Endpoint`]), key types ([`KeyType`]), fingerprints ([`Sha1`], [`Sha256`]), authorities
 //! ([`DirectoryUrl`]), challenges ([`ChallengeKind`], [`Token`]) and revocations ([`RevocationReason`]); and what a leaf says, in these words ([`Facts`]).
-//! Parsing is the only way to get one, so a value that exists is safe to put into a path or on `HAProxy`'s command line.
+//! Parsing is the only way to get one, so a value that exists is safe to put into a path or on `HAProxy`'s command line. What is
+//! only told to people passes [`printable`].
 
 mod address;
 mod challenge;
@@ -39,6 +40,7 @@ pub use name::{CertName, NodeName};
 pub use revocation::RevocationReason;
 pub use slot::Slot;
 pub use staple::Staple;
+pub use text::printable;
 pub(crate) use text::sanitised;
 pub use ticket_file::TicketFile;
 pub use token::Token;

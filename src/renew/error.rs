@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::preflight::Misrouted;
-use crate::bundle::Refusal;
+use crate::bundle::{Check, Refusal};
 use crate::config::Issuer;
 use crate::model::{CertName, Identifier, Token};
 use crate::schedule::Retry;
@@ -278,10 +278,23 @@ impl Error {
             }
             Self::Solver(source) => return source.hint(),
             Self::Acme { source, .. } => return source.hint(),
-            Self::Issued { source, .. } => source.check.hint().to_owned(),
+            Self::Issued { source, .. } => issued_hint(&source.check).to_owned(),
             Self::Key { .. } => return None,
             Self::Store(source) => return source.hint(),
         })
+    }
+}
+
+/// What to do about a certificate that an authority issued, and that nobody here can mend.
+fn issued_hint(check: &Check) -> &'static str {
+    match check {
+        Check::NotYetValid { .. } | Check::Expired { .. } => {
+            "is the clock of this machine right? Nothing was stored, and the next attempt orders anew"
+        }
+        Check::Chainless { .. } => {
+            "for a private authority that signs leaves itself, set `trust` in the configuration to its root"
+        }
+        _ => "the authority made a mistake: nothing was stored, and the next attempt orders anew; another authority may help",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::answer::Answers;
 use super::authority::Spending;
@@ -21,6 +21,10 @@ use crate::store::{CertLock, Entry, Journal, Meta, Source, Standing};
 const VALIDATION_DEADLINE: Duration = Duration::from_mins(2);
 /// How long it may take to issue.
 const ISSUE_DEADLINE: Duration = Duration::from_mins(2);
+
+/// How long one order is continued. Authorities end orders themselves, mostly within a week; a certificate of six days cannot wait for
+/// that.
+const ORDER_PATIENCE: SignedDuration = SignedDuration::from_hours(48);
 
 /// So many failed attempts name what they replace; those that follow do not.
 const FAILURES_WITH_REPLACES: u32 = 2;
@@ -124,11 +128,15 @@ impl Attempt<'_> {
     fn journal(&self) -> Result<Option<Journal>, Error> {
         let store = self.renewer.store;
         let Some(journal) = store.read_journal(self.lock)? else { return Ok(None) };
-        let Entry { directory, identifiers, key_type, .. } = &journal.entry;
-        if directory == self.directory.as_str() && *identifiers == self.names() && *key_type == self.key_type {
+        let Entry { directory, identifiers, key_type, started, .. } = &journal.entry;
+        let is_for_this =
+            directory == self.directory.as_str() && *identifiers == self.names() && *key_type == self.key_type;
+        let is_old = self.outlook.now.duration_since(*started) > ORDER_PATIENCE;
+        if is_for_this && !is_old {
             return Ok(Some(journal));
         }
-        tracing::info!(certificate = %self.certificate.name, "an interrupted order was for something else, and is given up");
+        let why = if is_old { "does not end" } else { "was for something else" };
+        tracing::info!(certificate = %self.certificate.name, why, "an interrupted order is given up");
         store.drop_journal(self.lock)?;
         Ok(None)
     }
@@ -217,7 +225,7 @@ impl Attempt<'_> {
     /// The order that a crash interrupted, if the authority still knows it.
     async fn interrupted(&self, account: &Account, url: Option<&str>) -> Result<Option<acme::Order>, Error> {
         let order = match url {
-            Some(url) => match account.resume(url).await {
+            Some(url) => match account.resume(url, &self.certificate.domains).await {
                 Ok(order) => Some(order),
                 Err(acme::Error::OrderGone { .. }) => None,
                 Err(error) => return Err(self.failed(error)),

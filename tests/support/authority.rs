@@ -1,6 +1,7 @@
 //! An ACME authority that does as it is told: it issues for a time of its own, counts what it is asked, and fails on demand.
 //!
-//! It validates nothing. Real HTTPS, simulated time: its clock stands still until a test moves it, and each answer tells it.
+//! It validates nothing, and believes that a name is proved when it is told so. Real HTTPS, simulated time: its clock stands still
+//! until a test moves it, and each answer tells it.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
 
-use super::{Pki, Scratch, http};
+use super::{Chance, Pki, Scratch, http};
 
 /// How a request fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,63 @@ pub enum Fault {
     HalfBody,
     /// Nothing, for as long as anybody waits.
     Hang,
+}
+
+/// What it would answer if it were good.
+#[derive(Debug, Clone)]
+pub struct Good<'a> {
+    /// What was asked for.
+    pub path: &'a str,
+    /// Where it is: `https://127.0.0.1:port`.
+    pub own: &'a str,
+    /// The headers that every answer has, each with its line end.
+    pub common: &'a str,
+    /// Status, and headers with their line ends.
+    pub head: String,
+    pub body: String,
+    /// It signs what is issued.
+    pub pki: &'a Pki,
+    /// The key of what is issued, once there is one.
+    pub key: PublicKey,
+}
+
+/// What it says instead.
+pub enum Sent {
+    /// These bytes; then the connection is closed.
+    Bytes(Vec<u8>),
+    /// These bytes, and the second ones until nobody listens any more.
+    Endless(Vec<u8>, Vec<u8>),
+}
+
+type Spoil = Arc<dyn Fn(&Good<'_>) -> Sent + Send + Sync>;
+
+impl Good<'_> {
+    /// The answer with another status line and headers, and another body.
+    pub fn with(&self, head: &str, body: impl AsRef<[u8]>) -> Sent {
+        let length = body.as_ref().len();
+        let mut bytes = format!("HTTP/1.1 {head}{}Content-Length: {length}\r\n\r\n", self.common).into_bytes();
+        bytes.extend_from_slice(body.as_ref());
+        Sent::Bytes(bytes)
+    }
+
+    /// The answer with another body.
+    pub fn body(&self, body: impl AsRef<[u8]>) -> Sent {
+        self.with(&self.head, body)
+    }
+
+    /// The answer with some of its members changed.
+    pub fn edited(&self, edit: impl FnOnce(&mut Value)) -> Sent {
+        let mut value = serde_json::from_str(&self.body).unwrap_or_default();
+        edit(&mut value);
+        self.body(value.to_string())
+    }
+}
+
+/// What goes wrong by chance.
+struct Mood {
+    chance: Chance,
+    refused: usize,
+    busy: usize,
 }
 
 /// One request.
@@ -72,6 +130,13 @@ struct State {
     faults: Vec<(&'static str, Fault)>,
     asked: Vec<Asked>,
     orders: Vec<Order>,
+    /// Whether names have to be proved.
+    is_strict: bool,
+    proved: BTreeSet<String>,
+    /// That of the last request for a certificate.
+    key: Vec<u8>,
+    spoil: Option<(String, Spoil)>,
+    mood: Option<Mood>,
     windows: Option<Window>,
     replaced: BTreeSet<String>,
     all_replaced: bool,
@@ -112,6 +177,11 @@ impl ScriptedAuthority {
             faults: Vec::new(),
             asked: Vec::new(),
             orders: Vec::new(),
+            is_strict: false,
+            proved: BTreeSet::new(),
+            key: Vec::new(),
+            spoil: None,
+            mood: None,
             windows: None,
             replaced: BTreeSet::new(),
             all_replaced: false,
@@ -162,7 +232,41 @@ impl ScriptedAuthority {
 
     /// Ends all failures.
     pub fn mend(&self) {
-        self.state(|state| state.faults.clear());
+        self.state(|state| {
+            state.faults.clear();
+            state.spoil = None;
+        });
+    }
+
+    /// Has every name proved before it issues. Connections are kept open from now on.
+    pub fn be_strict(&self) {
+        self.state(|state| state.is_strict = true);
+    }
+
+    /// Answers otherwise to this path, or to all below it where it ends in a slash, until [`ScriptedAuthority::mend`].
+    pub fn spoil(&self, path: &str, spoil: impl Fn(&Good<'_>) -> Sent + Send + Sync + 'static) {
+        self.state(|state| state.spoil = Some((path.to_owned(), Arc::new(spoil))));
+    }
+
+    /// Refuses half of all nonces, and is busy for one request in ten: with and without saying for how long.
+    pub fn be_moody(&self, chance: Chance) {
+        self.state(|state| state.mood = Some(Mood { chance, refused: 0, busy: 0 }));
+    }
+
+    /// How many nonces it refused, and how often it was busy.
+    pub fn moods(&self) -> (usize, usize) {
+        self.state(|state| state.mood.as_ref().map_or((0, 0), |mood| (mood.refused, mood.busy)))
+    }
+
+    /// How many orders were made for a name.
+    pub fn orders_for(&self, name: &str) -> usize {
+        let is_for = |order: &&Order| order.names.iter().any(|named| named["value"] == name);
+        self.state(|state| state.orders.iter().filter(is_for).count())
+    }
+
+    /// How many orders were made.
+    pub fn orders(&self) -> usize {
+        self.state(|state| state.orders.len())
     }
 
     /// Offers renewal information; `window` makes the answer from the present time.
@@ -207,31 +311,48 @@ impl Drop for ScriptedAuthority {
 }
 
 impl Shared {
-    /// Answers one request.
+    /// Answers one request, or those of one connection.
     fn serve(&self, config: Arc<ServerConfig>, stream: TcpStream) {
         let Ok(session) = ServerConnection::new(config) else { return };
         let _ = stream.set_read_timeout(Some(Duration::from_secs(40)));
+        let _ = stream.set_nodelay(true);
         let mut stream = StreamOwned::new(session, stream);
-        let Some((path, body)) = read_request(&mut stream) else { return };
-        let payload = payload(&body);
-        let (fault, now) = {
+        while let Some((path, body)) = read_request(&mut stream) {
+            if !self.answer(&mut stream, path, &body) {
+                break;
+            }
+        }
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+    }
+
+    /// Answers a request; whether another one may follow.
+    fn answer(&self, stream: &mut StreamOwned<ServerConnection, TcpStream>, path: String, body: &[u8]) -> bool {
+        let payload = payload(body);
+        let (fault, now, spoil, is_strict) = {
             let mut state = self.state.lock().expect("no request panics");
             let now = state.now();
             let replaces = payload["replaces"].as_str().map(str::to_owned);
             state.asked.push(Asked { at: now, path: path.clone(), replaces });
-            (state.faults.iter().find(|(begin, _)| path.starts_with(begin)).map(|(_, fault)| fault.clone()), now)
+            let fault = state.faults.iter().find(|(begin, _)| path.starts_with(begin)).map(|(_, fault)| fault.clone());
+            let fault = fault.or_else(|| state.mood.as_mut()?.fault(!body.is_empty()));
+            let is_spoilt = |(of, _): &&(String, Spoil)| path == *of || (of.ends_with('/') && path.starts_with(of));
+            let spoil = state.spoil.as_ref().filter(is_spoilt).map(|(_, spoil)| Arc::clone(spoil));
+            (fault, now, spoil, state.is_strict)
         };
         let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT");
-        let common = format!("Date: {date}\r\nReplay-Nonce: n\r\nConnection: close\r\n");
+        let is_kept = is_strict && spoil.is_none();
+        let connection = if is_kept { "" } else { "Connection: close\r\n" };
+        let common = format!("Date: {date}\r\nReplay-Nonce: n\r\n{connection}");
         let json = "Content-Type: application/json\r\n";
         let problem = "Content-Type: application/problem+json\r\n";
         let (head, body, length) = match fault {
-            Some(Fault::Down) => return,
+            Some(Fault::Down) => return false,
             Some(Fault::Hang) => {
                 // Until the client goes away.
                 let _ = stream.sock.set_read_timeout(None);
                 let _ = stream.read(&mut [0]);
-                return;
+                return false;
             }
             Some(Fault::Problem(status, headers, kind, detail)) => {
                 let body =
@@ -248,10 +369,41 @@ impl Shared {
                 (head, body, None)
             }
         };
+        if let Some(spoil) = spoil {
+            let key = PublicKey(self.state.lock().expect("no request panics").key.clone());
+            let good = Good { path: &path, own: &self.own, common: &common, head, body, pki: &self.pki, key };
+            let (first, rest) = match spoil(&good) {
+                Sent::Bytes(bytes) => (bytes, None),
+                Sent::Endless(bytes, rest) => (bytes, Some(rest)),
+            };
+            let mut is_heard = stream.write_all(&first).is_ok();
+            while let Some(rest) = rest.as_ref().filter(|_| is_heard) {
+                is_heard = stream.write_all(rest).is_ok();
+            }
+            return false;
+        }
         let length = length.unwrap_or(body.len());
-        let _ = stream.write_all(format!("HTTP/1.1 {head}{common}Content-Length: {length}\r\n\r\n{body}").as_bytes());
-        stream.conn.send_close_notify();
-        let _ = stream.flush();
+        // The answer to HEAD has no body.
+        let body = if path == "/nonce" && is_kept { "" } else { &body };
+        let length = if path == "/nonce" && is_kept { 0 } else { length };
+        let answer = format!("HTTP/1.1 {head}{common}Content-Length: {length}\r\n\r\n{body}");
+        is_kept & stream.write_all(answer.as_bytes()).and_then(|()| stream.flush()).is_ok()
+    }
+}
+
+impl Mood {
+    /// What is answered to the next request, if it is not what was asked for.
+    fn fault(&mut self, is_signed: bool) -> Option<Fault> {
+        if self.chance.one_in(10) {
+            self.busy += 1;
+            let wait = self.chance.pick(&["", "Retry-After: 0\r\n", "Retry-After: 1\r\n"]);
+            return Some(Fault::Problem(503, wait, "rateLimited", "Service busy; retry later."));
+        }
+        if is_signed && self.chance.one_in(2) {
+            self.refused += 1;
+            return Some(Fault::Problem(400, "", "badNonce", "try again"));
+        }
+        None
     }
 }
 
@@ -267,8 +419,12 @@ impl State {
             (format!("{status} X\r\nContent-Type: application/json\r\n{headers}"), body.to_string())
         };
         let number = || path.rsplit('/').next().and_then(|number| number.parse::<usize>().ok()).unwrap_or(usize::MAX);
+        let not_found = || {
+            let body = json!({ "type": "urn:ietf:params:acme:error:malformed", "detail": "there is no such thing" });
+            ("404 X\r\nContent-Type: application/problem+json\r\n".to_owned(), body.to_string())
+        };
         match path {
-            "/dir" => {
+            _ if path == "/dir" || path.starts_with("/dir/") => {
                 let mut directory = json!({
                     "newNonce": format!("{own}/nonce"),
                     "newAccount": format!("{own}/account"),
@@ -295,12 +451,21 @@ impl State {
                 let number = self.orders.len() - 1;
                 json(201, format!("Location: {own}/order/{number}\r\n"), &self.order(number, own))
             }
-            _ if path.starts_with("/order/") => json(200, String::new(), &self.order(number(), own)),
+            _ if path.starts_with("/order/") && number() < self.orders.len() => {
+                json(200, String::new(), &self.order(number(), own))
+            }
+            _ if path.starts_with("/authz/") => json(200, String::new(), &self.authorization(path, own)),
+            _ if path.starts_with("/chall/") => {
+                self.proved.insert(path.replacen("/chall/", "/authz/", 1));
+                let authorization = self.authorization(path, own);
+                json(200, String::new(), &authorization["challenges"][0])
+            }
             _ if path.starts_with("/finalize/") => {
                 let number = number();
                 let csr =
                     BASE64_URL_SAFE_NO_PAD.decode(payload["csr"].as_str().unwrap_or_default()).unwrap_or_default();
-                self.orders[number].chain = Some(self.issue(&csr, &shared.pki));
+                let (chain, key) = self.issue(&csr, &shared.pki);
+                (self.orders[number].chain, self.key) = (Some(chain), key.0);
                 json(200, String::new(), &self.order(number, own))
             }
             _ if path.starts_with("/cert/") => {
@@ -311,16 +476,35 @@ impl State {
                 Some(window) => json(200, String::new(), &window(self.now())),
                 None => ("404 X\r\n".to_owned(), String::new()),
             },
-            other => panic!("{other}"),
+            _ => not_found(),
         }
+    }
+
+    /// By its number and that of the name in it: `/authz/ORDER/NAME`.
+    fn authorization(&self, path: &str, own: &str) -> Value {
+        let numbers: Vec<usize> = path.split('/').filter_map(|part| part.parse().ok()).collect();
+        let name = &self.orders[numbers[0]].names[numbers[1]];
+        let place = format!("{}/{}", numbers[0], numbers[1]);
+        let status = if self.proved.contains(&format!("/authz/{place}")) { "valid" } else { "pending" };
+        let token = format!("token-{}-{}", numbers[0], numbers[1]);
+        let url = format!("{own}/chall/{place}");
+        let challenge = json!({ "type": "http-01", "token": token, "url": url, "status": status });
+        json!({ "status": status, "identifier": name, "challenges": [challenge] })
     }
 
     fn order(&self, number: usize, own: &str) -> Value {
         let order = &self.orders[number];
+        let places = (0..order.names.len()).filter(|_| self.is_strict).map(|name| format!("/authz/{number}/{name}"));
+        let places: Vec<String> = places.collect();
+        let status = match order.chain {
+            Some(_) => "valid",
+            None if places.iter().all(|place| self.proved.contains(place)) => "ready",
+            None => "pending",
+        };
         let mut object = json!({
-            "status": if order.chain.is_some() { "valid" } else { "ready" },
+            "status": status,
             "identifiers": order.names,
-            "authorizations": [],
+            "authorizations": places.iter().map(|place| format!("{own}{place}")).collect::<Vec<_>>(),
             "finalize": format!("{own}/finalize/{number}"),
         });
         if order.chain.is_some() {
@@ -333,7 +517,7 @@ impl State {
     }
 
     /// A certificate for a request, from now on.
-    fn issue(&self, csr: &[u8], pki: &Pki) -> String {
+    fn issue(&self, csr: &[u8], pki: &Pki) -> (String, PublicKey) {
         let (_, csr) = X509CertificationRequest::from_der(csr).expect("the request can be read");
         let names: BTreeSet<String> = csr
             .requested_extensions()
@@ -351,12 +535,14 @@ impl State {
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let key = PublicKey(csr.certification_request_info.subject_pki.subject_public_key.data.to_vec());
-        pki.leaf(names[0]).names(&names).not_before(self.now()).not_after(self.now() + self.lifetime).issue_for(&key)
+        let leaf = pki.leaf(names[0]).names(&names).not_before(self.now()).not_after(self.now() + self.lifetime);
+        (leaf.issue_for(&key), key)
     }
 }
 
 /// The key of a request, which is of P-256.
-struct PublicKey(Vec<u8>);
+#[derive(Debug, Clone)]
+pub struct PublicKey(Vec<u8>);
 
 impl rcgen::PublicKeyData for PublicKey {
     fn der_bytes(&self) -> &[u8] {

@@ -1,7 +1,7 @@
 //! Days of renewals in seconds: the real engine with a store of its own, and a clock that a test moves.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use hotcert::bundle::Trust;
@@ -101,6 +101,16 @@ impl Simulation {
 
     pub fn renewer(&self) -> Renewer<'_> {
         Renewer::new(&self.store, &self.clock, &self.trust)
+    }
+
+    /// Where the store is.
+    pub fn state_dir(&self) -> PathBuf {
+        self.scratch.join("state")
+    }
+
+    /// The answers to challenges that are there.
+    pub fn challenges(&self) -> Vec<PathBuf> {
+        self.webroot.challenges()
     }
 
     /// One round of all certificates.

@@ -8,7 +8,7 @@ use super::super::answer::Answers;
 use super::super::{Error, Renewer};
 use super::{Misrouted, haproxy_lines};
 use crate::config::Solver;
-use crate::model::{Identifier, Token};
+use crate::model::{Identifier, Token, printable};
 use crate::probe::{self, Answer, Target};
 
 /// Bytes of a random token; as many as Let's Encrypt uses.
@@ -97,7 +97,7 @@ fn describe(answer: &Answer) -> String {
 
 /// The beginning of a foreign text, fit for a terminal.
 fn plain(text: &str) -> String {
-    text.chars().filter(|char| !char.is_control()).take(SHOWN).collect()
+    printable(text, SHOWN)
 }
 
 fn random_token() -> Token {

@@ -1,0 +1,211 @@
+//! The real engine against the scripted authority: one certificate, one account and one standing for each case.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hotcert::config::Certificate;
+use hotcert::renew::{Error, Obtained};
+use hotcert::schedule::Retry;
+use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::Runtime;
+
+use super::support::authority::{Good, ScriptedAuthority, Sent};
+use super::support::net::Port;
+use super::support::simulation::Simulation;
+
+pub type Spoil = Arc<dyn Fn(&Good<'_>) -> Sent + Send + Sync>;
+
+/// One thing that the authority does wrong.
+pub struct Case {
+    /// For people: `step: what`.
+    pub name: String,
+    /// The path that it is asked for, with all below where it ends in a slash.
+    pub path: &'static str,
+    pub spoil: Spoil,
+}
+
+impl Case {
+    pub fn new(
+        name: impl Into<String>,
+        path: &'static str,
+        spoil: impl Fn(&Good<'_>) -> Sent + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), path, spoil: Arc::new(spoil) }
+    }
+}
+
+/// Runs a test in a process that trusts no root of the system: to read all of them takes longer than to order a certificate.
+pub fn alone(test: impl FnOnce()) {
+    const ROOTS: &str = "SSL_CERT_FILE";
+    if std::env::var_os(ROOTS).is_some_and(|file| file == "/dev/null") {
+        return test();
+    }
+    let name = std::thread::current().name().unwrap().to_owned();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let status = command.args([&name, "--exact", "--nocapture"]).env(ROOTS, "/dev/null").status().unwrap();
+    assert!(status.success(), "{status}");
+}
+
+/// Everything that a case needs.
+pub struct Bench {
+    pub authority: ScriptedAuthority,
+    pub simulation: Simulation,
+    cases: Vec<Case>,
+    runtime: Runtime,
+    count: AtomicUsize,
+}
+
+impl Bench {
+    pub fn of(cases: Vec<Case>) -> Self {
+        let begin = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+        let authority = ScriptedAuthority::start(Some(begin), SignedDuration::from_hours(24 * 90));
+        authority.be_strict();
+        let (directory, root) = (authority.directory(), authority.root_pem());
+        let simulation = Simulation::new(1, begin, &directory, &authority.root_ca(), &root, &Port::reserve());
+        let runtime = Runtime::new().unwrap();
+        Self { authority, simulation, cases, runtime, count: AtomicUsize::new(0) }
+    }
+
+    /// A new certificate of a new account, as if it came from an authority of its own.
+    pub fn certificate(&self, label: &str) -> Certificate {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{label}-{number}.test");
+        let pattern = &self.simulation.certificates[0];
+        let mut order = pattern.order.clone().unwrap();
+        order.issuers[0].directory = Some(format!("{}/{number}", self.authority.directory()).parse().unwrap());
+        Certificate {
+            domains: vec![name.parse().unwrap()],
+            order: Some(order),
+            ..Certificate::new(name.parse().unwrap())
+        }
+    }
+
+    /// Orders, whatever failed before.
+    pub fn obtain(&self, certificate: &Certificate) -> Result<Obtained, Error> {
+        self.runtime.block_on(self.simulation.renewer().obtain(certificate, true))
+    }
+
+    /// Time passes for both sides.
+    pub fn pass(&self, span: SignedDuration) {
+        use hotcert::clock::Clock as _;
+        let now = self.simulation.clock.now() + span;
+        self.simulation.clock.set(now);
+        self.authority.set_time(now);
+    }
+
+    /// Orders a certificate that is issued in spite of what the authority does; returns its name.
+    pub fn succeeds(
+        &self,
+        what: &str,
+        path: &'static str,
+        spoil: impl Fn(&Good<'_>) -> Sent + Send + Sync + 'static,
+    ) -> String {
+        let certificate = self.certificate("good");
+        self.authority.spoil(path, spoil);
+        let outcome = self.obtain(&certificate);
+        self.authority.mend();
+        outcome.unwrap_or_else(|error| panic!("{what}: {}", told(&error).0));
+        certificate.name.to_string()
+    }
+
+    /// The directories of the current generations.
+    pub fn stored(&self) -> Vec<PathBuf> {
+        let certificates = self.simulation.state_dir().join("certs");
+        let entries = std::fs::read_dir(certificates).unwrap().map(|entry| entry.unwrap().path().join("current"));
+        entries.filter(|current| current.exists()).collect()
+    }
+
+    /// Plays every case, and compares what users are told with what was agreed on.
+    pub fn play(self, snapshot: &str) {
+        let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for Case { name, path, spoil } in &self.cases {
+            let certificate = self.certificate("case");
+            let spoil = Arc::clone(spoil);
+            self.authority.spoil(path, move |good| spoil(good));
+            let outcome = self.obtain(&certificate);
+            let error = outcome.err().unwrap_or_else(|| panic!("{name}: it was issued"));
+            self.expect_nothing(&certificate, name);
+            let (message, hint) = told(&error);
+            assert!(!hint.is_empty(), "{name}: {message}: no hint");
+            let again = again(&error, self.authority_time());
+            let text = self.plain(&format!("error: {message}\n hint: {hint}\nagain: {again}\n"), &certificate);
+            let is_raw = |letter: char| letter != '\n' && (letter.is_control() || ('\u{200b}'..='\u{206f}').contains(&letter));
+            assert!(!text.contains(is_raw), "{name}: {text:?}");
+            assert!(text.chars().count() < 5000, "{name}: {} characters", text.chars().count());
+            texts.entry(text).or_default().insert(name.clone());
+
+            // Whatever it was, it passes.
+            self.authority.mend();
+            if let Err(error) = self.obtain(&certificate) {
+                panic!("{name}: it does not pass: {}", told(&error).0);
+            }
+        }
+        let lines = |(text, names): (&String, &BTreeSet<String>)| {
+            let names: Vec<_> = names.iter().map(|name| format!("     - {name}")).collect();
+            format!("{text}{}\n", names.join("\n"))
+        };
+        let table: Vec<String> = texts.iter().map(lines).collect();
+        insta::assert_snapshot!(snapshot, table.join("\n"));
+    }
+
+    fn authority_time(&self) -> Timestamp {
+        use hotcert::clock::Clock as _;
+        self.simulation.clock.now()
+    }
+
+    /// Nothing is stored, and no answer to a challenge is left.
+    fn expect_nothing(&self, certificate: &Certificate, case: &str) {
+        let store = &self.simulation.store;
+        assert!(store.current(&certificate.name).unwrap().is_none(), "{case}: something was stored");
+        assert_eq!(store.generations(&certificate.name).unwrap(), Vec::<u64>::new(), "{case}");
+        assert_eq!(store.tokens().unwrap(), Vec::new(), "{case}");
+        assert_eq!(self.simulation.challenges(), Vec::<PathBuf>::new(), "{case}: an answer was left");
+    }
+
+    /// The text without what changes from run to run.
+    fn plain(&self, text: &str, certificate: &Certificate) -> String {
+        let place = self.authority.directory().replace("https://", "").replace("/dir", "");
+        let text = text.replace(&place, "ca.test").replace(certificate.name.as_str(), "a.test");
+        let mut out = String::new();
+        let mut words = text.split_inclusive([' ', '\n', '/', ':', ',']).peekable();
+        while let Some(word) = words.next() {
+            // The number of an order or directory in a URL.
+            let is_number = word.trim_end_matches([' ', '\n', ':', ',', '/']).bytes().all(|byte| byte.is_ascii_digit());
+            let is_in_url = ["order/", "dir/", "authz/", "finalize/", "cert/"].iter().any(|part| out.ends_with(part));
+            if is_number && is_in_url {
+                out.push('N');
+                out.extend(word.chars().skip_while(char::is_ascii_digit));
+            } else {
+                out.push_str(word);
+            }
+        }
+        out
+    }
+}
+
+/// What a user is told: the error with its causes, and the hint.
+pub fn told(error: &Error) -> (String, String) {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    (text, error.hint().unwrap_or_default())
+}
+
+fn again(error: &Error, now: Timestamp) -> String {
+    match error.retry() {
+        Retry::Now => "at once".to_owned(),
+        Retry::Backoff => "after a pause".to_owned(),
+        Retry::NotBefore(instant) => format!("in {} s", instant.duration_since(now).as_secs()),
+        Retry::Never => "when somebody has changed something".to_owned(),
+    }
+}
