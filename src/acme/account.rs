@@ -96,6 +96,12 @@ impl Account {
         self.signer.key.thumbprint()
     }
 
+    /// See [`Directory::caa_identities`].
+    #[must_use]
+    pub fn caa_identities(&self) -> Vec<String> {
+        self.signer.directory.caa_identities()
+    }
+
     /// Orders one certificate for these names (section 7.4). The caller journals [`Order::url`] at once. `replaces` names the
     /// certificate that this one follows (RFC 9773, section 5); an authority that knows no renewal information is not told.
     /// [`Error::ReplacesRefused`] when that may not be named: order without.

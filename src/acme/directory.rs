@@ -11,7 +11,10 @@ use serde_json::Value;
 use super::http::{again, is_usable};
 use super::problem::sanitised;
 use super::{Error, Http};
-use crate::model::DirectoryUrl;
+use crate::model::{DirectoryUrl, DnsName};
+
+/// How many domains of an authority are looked at. None has more than a handful.
+const IDENTITIES: usize = 16;
 
 /// What an authority offers: the fields that we use, and the whole for instant-acme.
 pub struct Directory {
@@ -40,6 +43,8 @@ pub(super) struct Meta {
     external_account_required: bool,
     #[serde(default)]
     profiles: BTreeMap<String, Value>,
+    #[serde(default)]
+    caa_identities: Value,
 }
 
 impl Directory {
@@ -57,6 +62,15 @@ impl Directory {
             return Err(Error::NotHttps { url: sanitised(url) });
         }
         Ok(Self { fields, whole })
+    }
+
+    /// The domains by which records of the DNS name the authority (RFC 8555, section 9.7.6), as far as they are domains; none where
+    /// it does not tell.
+    #[must_use]
+    pub fn caa_identities(&self) -> Vec<String> {
+        let told = self.fields.meta.caa_identities.as_array().into_iter().flatten();
+        let domains = told.filter_map(|identity| identity.as_str()?.parse::<DnsName>().ok());
+        domains.take(IDENTITIES).map(|domain| domain.to_string()).collect()
     }
 
     /// Whether a new account may be made under these terms.

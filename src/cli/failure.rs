@@ -211,7 +211,7 @@ impl From<renew::Error> for Failure {
             E::Busy { .. } | E::AccountBusy { .. } | E::ListenerBusy { .. } => ("busy", Exit::Later),
             E::Held { .. } => ("held", whether_later(error.retry())),
             E::Spent { .. } => ("budget", Exit::Later),
-            E::Misrouted(_) => ("preflight", Exit::Failed),
+            E::Misrouted(_) | E::Obstacle(_) => ("preflight", Exit::Failed),
             E::TokenNotPlaced { .. } => ("node", Exit::Later),
             E::Solver(_) => ("solver", Exit::Failed),
             E::Acme { source, .. } => ("authority", authority(source)),

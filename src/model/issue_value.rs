@@ -10,16 +10,15 @@ pub struct IssueValue<'a> {
 }
 
 impl<'a> IssueValue<'a> {
-    /// `None` for a text that is against the grammar.
+    /// `None` for a text that is against the grammar, as one with an empty parameter is, or a space in one.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.split(';').map(trimmed);
-        let authority = parts.next()?;
-        let parameters = parts.filter(|part| !part.is_empty()).map(|part| {
-            let (tag, value) = part.split_once('=')?;
-            Some((trimmed(tag), trimmed(value)))
-        });
-        Some(Self { authority, parameters: parameters.collect::<Option<_>>()? })
+        let (authority, rest) = text.split_once(';').unwrap_or((text, ""));
+        let parameters = match trimmed(rest) {
+            "" => Vec::new(),
+            rest => rest.split(';').map(parameter).collect::<Option<_>>()?,
+        };
+        Some(Self { authority: trimmed(authority), parameters })
     }
 
     /// Whether it names an authority that goes by these domains.
@@ -33,6 +32,13 @@ impl<'a> IssueValue<'a> {
     pub fn parameter(&self, tag: &str) -> Option<&'a str> {
         self.parameters.iter().find(|(found, _)| found.eq_ignore_ascii_case(tag)).map(|(_, value)| *value)
     }
+}
+
+fn parameter(text: &str) -> Option<(&str, &str)> {
+    let (tag, value) = text.split_once('=')?;
+    let (tag, value) = (trimmed(tag), trimmed(value));
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    (!tag.is_empty() && is_plain(tag) && is_plain(value)).then_some((tag, value))
 }
 
 fn trimmed(text: &str) -> &str {

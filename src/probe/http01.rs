@@ -1,7 +1,7 @@
 //! Asks for a challenge as an authority would (RFC 8555, section 8.3), so that a wrong route costs no failed validation.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use bytes::Bytes;
 use http::Request;
@@ -23,10 +23,12 @@ const PORT: u16 = 80;
 const BODY_LIMIT: usize = 8 * 1024;
 
 /// Whom to ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Port 80 of where the system's resolver says that the name is.
     Resolved,
+    /// Port 80 of these addresses, where a name is.
+    At(Vec<IpAddr>),
     /// This address, whatever the name.
     Address(SocketAddr),
 }
@@ -46,8 +48,8 @@ pub struct Answer {
 
 /// Asks for a token. Of several addresses the first that can be connected to is asked, IPv6 before IPv4 as Let's Encrypt does.
 pub async fn http01(target: Target, host: &Identifier, token: &Token) -> Result<Answer, Error> {
-    let place = match target {
-        Target::Resolved => host.to_string(),
+    let place = match &target {
+        Target::Resolved | Target::At(_) => host.to_string(),
         Target::Address(address) => address.to_string(),
     };
     match tokio::time::timeout(DEADLINE, ask(target, host, token)).await {
@@ -59,6 +61,7 @@ pub async fn http01(target: Target, host: &Identifier, token: &Token) -> Result<
 async fn ask(target: Target, host: &Identifier, token: &Token) -> Result<Answer, Error> {
     let addresses = match (target, host) {
         (Target::Address(address), _) => vec![address],
+        (Target::At(addresses), _) => addresses.into_iter().map(|address| SocketAddr::new(address, PORT)).collect(),
         (Target::Resolved, Identifier::Ip(address)) => vec![SocketAddr::new(*address, PORT)],
         (Target::Resolved, Identifier::Dns(name)) => resolve(name.clone())
             .await
@@ -97,7 +100,7 @@ async fn resolve(name: String) -> io::Result<Vec<SocketAddr>> {
 async fn get(stream: TcpStream, address: SocketAddr, host: &Identifier, token: &Token) -> Result<Answer, hyper::Error> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let host = match host {
-        Identifier::Ip(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+        Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
         other => other.to_string(),
     };
     let request = Request::get(token.path())

@@ -9,7 +9,7 @@ mod http01;
 mod listeners;
 mod offer;
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 pub use handshake::{Served, Session, begin, handshake};
@@ -86,6 +86,12 @@ pub fn has_no_network() -> bool {
         let found = Errno::from_io_error(&error);
         found.is_some_and(|found| [Errno::AFNOSUPPORT, Errno::ACCESS, Errno::PERM, Errno::NETUNREACH].contains(&found))
     })
+}
+
+/// Whether this machine has an address: only then can something listen there.
+#[must_use]
+pub fn is_of_this_machine(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
 }
 
 impl Error {

@@ -91,6 +91,19 @@ impl Renewer<'_> {
         external(issuer).map(drop)
     }
 
+    /// The account, if there is one.
+    pub(super) async fn known_account(
+        &self,
+        http: &Http,
+        directory: &DirectoryUrl,
+        issuer: &Issuer,
+        key: &AccountKey,
+    ) -> Result<Option<Account>, Error> {
+        let Some(record) = self.recorded(directory)? else { return Ok(None) };
+        let restored = Account::restore(http, directory, key, &record.url).await;
+        restored.map(Some).map_err(|source| Error::acme(issuer, source))
+    }
+
     /// The account: restored, or registered.
     pub(super) async fn account(
         &self,
@@ -99,13 +112,12 @@ impl Renewer<'_> {
         issuer: &Issuer,
         key: &AccountKey,
     ) -> Result<Account, Error> {
-        let failed = |source| Error::acme(issuer, source);
-        if let Some(record) = self.recorded(directory)? {
-            return Account::restore(http, directory, key, &record.url).await.map_err(failed);
+        if let Some(account) = self.known_account(http, directory, issuer, key).await? {
+            return Ok(account);
         }
         let lock = self.lock_account(directory).await?;
-        if let Some(record) = self.recorded(directory)? {
-            return Account::restore(http, directory, key, &record.url).await.map_err(failed);
+        if let Some(account) = self.known_account(http, directory, issuer, key).await? {
+            return Ok(account);
         }
         self.create(&lock, http, directory, issuer, key).await
     }

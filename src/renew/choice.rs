@@ -29,6 +29,11 @@ impl<'a> Choice<'a> {
         self.solvers.iter().find(|solver| solver.fits(name) && kinds.contains(&solver.kind()) && !has_failed(solver))
     }
 
+    /// Whether a solver of one of these kinds may come to answer for a name.
+    pub(super) fn may_be(&self, name: &Identifier, kinds: &[ChallengeKind]) -> bool {
+        self.solvers.iter().any(|solver| solver.fits(name) && kinds.contains(&solver.kind()))
+    }
+
     /// Notes that a solver did not prove a name, for this reason; whether there is another one that may.
     pub(super) fn give_up(&mut self, name: &Identifier, solver: &'a Solver, reason: &Error) -> bool {
         self.failed.insert((name.clone(), &solver.name));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::preflight::Misrouted;
+use super::preflight::{Misrouted, Obstacle};
 use crate::bundle::{Check, Refusal};
 use crate::config::Issuer;
 use crate::model::{CertName, Identifier, Token};
@@ -125,6 +125,9 @@ pub enum Error {
     /// The road to us is wrong, and no order was spent to find out.
     #[error(transparent)]
     Misrouted(Box<Misrouted>),
+    /// What the DNS says is in the way, and no order was spent to find out.
+    #[error(transparent)]
+    Obstacle(Box<Obstacle>),
     /// A token did not reach every node in time.
     #[error("the http-01 token {token} did not reach every HAProxy within {} s", .waited.as_secs())]
     TokenNotPlaced {
@@ -272,6 +275,7 @@ impl Error {
             }
             Self::RootCa { .. } => "give a PEM file by --root-ca or root_ca".to_owned(),
             Self::Misrouted(misrouted) => return Some(misrouted.hint()),
+            Self::Obstacle(obstacle) => obstacle.hint(),
             Self::TokenNotPlaced { .. } => {
                 "see by `hotcert status` which node cannot be reached, and whether its configuration has the map"
                     .to_owned()

@@ -33,7 +33,7 @@ pub use manage::{Change, Standing};
 use order::Attempt;
 use outlook::authority_of;
 pub use outlook::{Due, Forecast, Why};
-pub use preflight::{Misrouted, haproxy_lines};
+pub use preflight::{Misrouted, Obstacle, haproxy_lines};
 pub use revoke::By;
 pub use round::Round;
 

@@ -9,11 +9,12 @@ use super::answer::Answers;
 use super::authority::Spending;
 use super::choice::Choice;
 use super::outlook::Outlook;
+use super::preflight::Applicant;
 use super::{Error, Renewer, Why};
-use crate::acme::{self, Account, Deadlines, Http, Proof, Status};
+use crate::acme::{self, Account, Deadlines, Directory, Http, Proof, Status};
 use crate::bundle::{Bundle, Gate, PrivateKey};
 use crate::config::{Certificate, Issuer, Solver};
-use crate::model::{DirectoryUrl, Identifier, KeyType};
+use crate::model::{ChallengeKind, DirectoryUrl, Identifier, KeyType};
 use crate::schedule::{Event, Purpose};
 use crate::store::{CertLock, Entry, Journal, Meta, Source, Standing};
 
@@ -87,10 +88,32 @@ impl Attempt<'_> {
         let mut answers = Answers::open(renewer, &certificate.name)?;
         let outcome = async {
             let key = renewer.account_key(directory, issuer).await?;
-            if journal.as_ref().is_none_or(|journal| journal.entry.order_url.is_none()) {
-                renewer.preflight(certificate, choice, key.thumbprint(), &mut answers).await?;
+            let mut account = renewer.known_account(http, directory, issuer, &key).await?;
+            // A record names the account, so that one is needed to say what the record has to be.
+            let is_named = |name| choice.of(name).is_some_and(|solver| solver.kind() == ChallengeKind::DnsPersist01);
+            if account.is_none() && certificate.domains.iter().any(is_named) {
+                account = Some(renewer.account(http, directory, issuer, &key).await?);
             }
-            let account = renewer.account(http, directory, issuer, &key).await?;
+            if journal.as_ref().is_none_or(|journal| journal.entry.order_url.is_none()) {
+                let identities = match &account {
+                    Some(account) => account.caa_identities(),
+                    None => {
+                        Directory::fetch(http, directory).await.map_err(|error| self.failed(error))?.caa_identities()
+                    }
+                };
+                let applicant = Applicant {
+                    issuer: &issuer.name,
+                    identities: &identities,
+                    account: account.as_ref().map(Account::url),
+                    thumbprint: key.thumbprint(),
+                    now: self.outlook.now,
+                };
+                renewer.preflight(certificate, choice, &applicant, &mut answers).await?;
+            }
+            let account = match account {
+                Some(account) => account,
+                None => renewer.account(http, directory, issuer, &key).await?,
+            };
             let (mut order, key, event) = self.open(&account, journal).await?;
             let chain = self.finish(&mut order, &key, choice, &mut answers).await;
             if chain.as_ref().is_err_and(Error::order_is_over)

@@ -50,6 +50,8 @@ pub struct Forbidden<'a> {
     pub records: Vec<&'a Caa>,
     /// What they do, in words.
     pub reason: &'static str,
+    /// A record that would allow it, beside them.
+    pub cure: Option<Caa>,
 }
 
 impl Resolver {
@@ -75,7 +77,8 @@ impl CaaSet {
         let known = |tag: &str| ["issue", "issuewild"].contains(&tag) || OF_NO_CONCERN.contains(&tag);
         let strange: Vec<_> = self.records.iter().filter(|caa| caa.is_critical && !known(&caa.tag)).collect();
         if !strange.is_empty() {
-            return Some(Forbidden { records: strange, reason: "a critical property that authorities do not know" });
+            let reason = "they have a critical property that authorities do not know";
+            return Some(Forbidden { records: strange, reason, cure: None });
         }
         let tagged = |tag| self.records.iter().filter(|caa| caa.tag == tag).collect::<Vec<_>>();
         // Where there is one for wildcards, the others do not count for them (RFC 8659, section 4.3).
@@ -85,22 +88,32 @@ impl CaaSet {
             return None;
         }
         let mut reason = "they name other authorities, or none";
+        let mut parameter = String::new();
         for value in records.iter().filter_map(|caa| IssueValue::parse(&caa.value)) {
             if !value.names_one_of(asking.identities) {
                 continue;
             }
             // An account that is yet to be made has no URL to compare.
-            let is_account = |url: &&str| asking.account.is_none_or(|account| account == *url);
-            let is_method = |methods: &&str| methods.split(',').any(|method| method == asking.kind.as_str());
-            match (value.parameter("accounturi"), value.parameter("validationmethods")) {
-                (Some(url), _) if !is_account(&url) => reason = "they name another account (accounturi)",
-                (_, Some(methods)) if !is_method(&methods) => {
+            let is_other = |url: &&str| asking.account.is_some_and(|account| account != *url);
+            let is_method = |methods: &str| methods.split(',').any(|method| method == asking.kind.as_str());
+            match (value.parameter("accounturi").filter(is_other), value.parameter("validationmethods")) {
+                (Some(_), _) => {
+                    reason = "they name another account (accounturi)";
+                    parameter = asking.account.map(|account| format!("; accounturi={account}")).unwrap_or_default();
+                }
+                (_, Some(methods)) if !is_method(methods) => {
                     reason = "they name other kinds of challenge (validationmethods)";
+                    parameter = format!("; validationmethods={}", asking.kind);
                 }
                 _ => return None,
             }
         }
-        Some(Forbidden { records, reason })
+        let cure = asking.identities.first().map(|identity| Caa {
+            is_critical: false,
+            tag: records[0].tag.clone(),
+            value: format!("{identity}{parameter}"),
+        });
+        Some(Forbidden { records, reason, cure })
     }
 }
 

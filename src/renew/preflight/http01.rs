@@ -17,34 +17,42 @@ const TOKEN_BYTES: usize = 32;
 const SHOWN: usize = 60;
 
 impl Renewer<'_> {
-    /// Asks for a random token under a name. What is answered wrongly is an error; where nothing can be asked, that is only
-    /// said, for the authority may see more than we do.
+    /// Asks for a random token under a name, there unless the solver says where; whether it was answered. What is answered wrongly
+    /// is an error; where nothing can be asked, that is only said, for the authority may see more than we do.
     pub(super) async fn ask_http01(
         &self,
         name: &Identifier,
         solver: &Solver,
+        there: Target,
         thumbprint: &str,
         answers: &mut Answers<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let token = random_token();
         // A key authorization has this form; a stateless answer must have it.
         let expected = token.key_authorization(thumbprint);
         answers.present(solver, &token, &expected).await?;
-        let outcome = ask(name, solver, &token, &expected, thumbprint).await;
+        let outcome = ask(name, solver, there, &token, &expected, thumbprint).await;
         answers.withdraw(&solver.name, &token)?;
         outcome
     }
 }
 
-async fn ask(name: &Identifier, solver: &Solver, token: &Token, expected: &str, thumbprint: &str) -> Result<(), Error> {
+async fn ask(
+    name: &Identifier,
+    solver: &Solver,
+    there: Target,
+    token: &Token,
+    expected: &str,
+    thumbprint: &str,
+) -> Result<bool, Error> {
     let misrouted = |asked: String, got: String, meaning| {
         let lines = haproxy_lines(solver, thumbprint, None);
         Err(Error::Misrouted(Box::new(Misrouted { name: name.human(), asked, got, meaning, lines })))
     };
     let target = match &solver.probe {
-        None => Target::Resolved,
+        None => there,
         Some(place) => match tokio::net::lookup_host((place.host.as_str(), place.port)).await {
-            Ok(mut addresses) => addresses.next().map_or(Target::Resolved, Target::Address),
+            Ok(mut addresses) => addresses.next().map_or(there, Target::Address),
             Err(error) => {
                 return misrouted(place.to_string(), error.to_string(), "the probe address has no address");
             }
@@ -55,7 +63,7 @@ async fn ask(name: &Identifier, solver: &Solver, token: &Token, expected: &str, 
         Ok(answer) => match judge(&answer, expected) {
             None => {
                 tracing::debug!(%name, address = %answer.address, "pre-flight passed");
-                Ok(())
+                Ok(true)
             }
             Some(meaning) => misrouted(format!("{url} at {}", answer.address), describe(&answer), meaning),
         },
@@ -64,7 +72,7 @@ async fn ask(name: &Identifier, solver: &Solver, token: &Token, expected: &str, 
         }
         Err(error) => {
             tracing::warn!(%name, %error, "pre-flight could not ask; the authority may see more than we do, so the order goes on");
-            Ok(())
+            Ok(false)
         }
     }
 }

@@ -1,11 +1,18 @@
-//! Asking for challenges ourselves, by the road that the authority will take, before an order is spent on it.
+//! Asking the DNS and for challenges ourselves, by the road that the authority will take, before an order is spent on it.
 
 mod http01;
+mod lookups;
+mod obstacle;
 
+use jiff::Timestamp;
+
+use self::lookups::Lookups;
+pub use self::obstacle::Obstacle;
 use super::answer::Answers;
 use super::choice::Choice;
 use super::{Error, Renewer};
 use crate::config::{Certificate, Method, Solver, Via};
+use crate::model::Identifier;
 use crate::solver;
 
 /// A challenge would not be answered: what was asked, what came back, and what cures it.
@@ -32,22 +39,33 @@ impl Misrouted {
     }
 }
 
+/// Who orders, and where.
+pub(super) struct Applicant<'a> {
+    /// The issuer's name in the configuration.
+    pub(super) issuer: &'a str,
+    /// The domains by which records of the DNS name the authority; none where it does not tell.
+    pub(super) identities: &'a [String],
+    /// The account's URL, if there is one yet.
+    pub(super) account: Option<&'a str>,
+    pub(super) thumbprint: &'a str,
+    /// The authority's time.
+    pub(super) now: Timestamp,
+}
+
 impl Renewer<'_> {
-    /// Tries the road of the challenge for every name; a solver whose road is wrong gives way to the next that fits.
+    /// Looks into the DNS and tries the road of the challenge for every name; a solver whose road is wrong gives way to the next
+    /// that fits.
     pub(super) async fn preflight(
         &self,
         certificate: &Certificate,
         choice: &mut Choice<'_>,
-        thumbprint: &str,
+        applicant: &Applicant<'_>,
         answers: &mut Answers<'_>,
     ) -> Result<(), Error> {
+        let lookups = Lookups::of(&self.resolver, &certificate.domains, choice).await;
         for name in &certificate.domains {
             while let Some(solver) = choice.of(name) {
-                let outcome = match solver.method {
-                    Method::Http01(_) => self.ask_http01(name, solver, thumbprint, answers).await,
-                    Method::DnsPersist01 => Ok(()),
-                };
-                match outcome {
+                match self.try_road(name, solver, &lookups, applicant, answers).await {
                     Err(error) if choice.give_up(name, solver, &error) => {}
                     outcome => {
                         outcome?;
@@ -55,6 +73,28 @@ impl Renewer<'_> {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    async fn try_road(
+        &self,
+        name: &Identifier,
+        solver: &Solver,
+        lookups: &Lookups<'_>,
+        applicant: &Applicant<'_>,
+        answers: &mut Answers<'_>,
+    ) -> Result<(), Error> {
+        lookups.check(name, solver, applicant).await?;
+        match solver.method {
+            Method::Http01(_) => {
+                let there = lookups.where_to_ask(name);
+                let is_proved = self.ask_http01(name, solver, there, applicant.thumbprint, answers).await?;
+                if !is_proved || solver.probe.is_some() {
+                    lookups.tell_of_elsewhere(name);
+                }
+            }
+            Method::DnsPersist01 => {}
         }
         Ok(())
     }
