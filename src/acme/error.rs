@@ -285,6 +285,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::NoRoots => "install the package ca-certificates, or set root_ca",
+            Self::NotOffered { .. } => "ask the authority how it wants this to be done",
             Self::RootCa(_) => "root_ca is a file with one or more `-----BEGIN CERTIFICATE-----` blocks",
             Self::AccountKey(_) => "keys of other programs' accounts are RSA: let hotcert register its own account",
             Self::Untrusted { reason: CertificateError::UnknownIssuer, .. } => {

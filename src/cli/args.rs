@@ -186,6 +186,9 @@ pub struct Ordering {
     /// Answer http-01 by a web server with this document root
     #[arg(long, value_name = "DIR", group = "via", value_parser = PathBufValueParser::new().map(absolute))]
     pub webroot: Option<PathBuf>,
+    /// Answer tls-alpn-01 there; HAProxy passes the handshakes on, see `hotcert config haproxy`
+    #[arg(long, value_name = "ADDR", group = "via")]
+    pub tls_alpn_01_listen: Option<SocketAddr>,
     /// Where the pre-flight asks for a challenge [default: port 80 of what the DNS says]
     #[arg(long, value_name = "ADDR")]
     pub http_01_probe: Option<Authority>,
@@ -210,6 +213,7 @@ impl Ordering {
             http_01_map: self.http_01_map.clone(),
             http_01_stateless: self.http_01_stateless,
             webroot: self.webroot.clone(),
+            tls_alpn_01_listen: self.tls_alpn_01_listen,
             http_01_probe: self.http_01_probe.clone(),
             key: self.key.clone(),
             profile: self.profile.clone(),

@@ -11,7 +11,9 @@ use super::outcome::{Note, Outcome};
 use super::{Global, Output};
 use crate::config::{Config, DEFAULT_FILE, Flags, Issuer, Method, Order, Setting, Solver, Via};
 use crate::haproxy::{Session, SystemConnect, socket_lines};
+use crate::model::ChallengeKind;
 use crate::renew;
+use crate::solver::TLS_BIND;
 
 #[derive(Serialize)]
 struct Checked {
@@ -60,6 +62,9 @@ fn show(global: &Global, nodes: &Nodes, output: &Output) -> Result<Outcome, Fail
 
 async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &Output) -> Result<Outcome, Failure> {
     let app = App::load(global, &nodes.flags(global), output)?;
+    let chosen = chosen(&app.config, ordering)?;
+    let is_behind = chosen.iter().any(|(_, solver)| solver.kind() == ChallengeKind::TlsAlpn01);
+    let (place, bind) = if is_behind { ("that ends TLS", TLS_BIND) } else { ("on port 443", ":443") };
     let mut version = None;
     let mut text = String::new();
     for node in app.config.nodes.values() {
@@ -83,11 +88,11 @@ async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &O
         }
         if let Some(directory) = node.directory() {
             text.push_str(&format!(
-                "# In the frontend on port 443; strict-sni lets HAProxy start before there is a certificate:\nbind :443 ssl crt {directory}/ strict-sni\n\n"
+                "# In the frontend {place}; strict-sni lets HAProxy start before there is a certificate:\nbind {bind} ssl crt {directory}/ strict-sni\n\n"
             ));
         }
     }
-    for (issuer, solver) in chosen(&app.config, ordering)? {
+    for (issuer, solver) in chosen {
         let thumbprint = match (&solver.method, &issuer.directory) {
             (Method::Http01(Via::Stateless), Some(directory)) => {
                 app.renewer().account_key(directory, &issuer).await?.thumbprint().to_owned()

@@ -41,6 +41,8 @@ pub struct OrderFlags {
     pub http_01_stateless: bool,
     /// Answer by a web server with this document root.
     pub webroot: Option<PathBuf>,
+    /// Answer tls-alpn-01 there.
+    pub tls_alpn_01_listen: Option<SocketAddr>,
     /// Where the pre-flight asks.
     pub http_01_probe: Option<Authority>,
     /// The key types: none for what is configured, one, or one of each kind.
@@ -228,6 +230,7 @@ impl OrderFlags {
             || self.http_01_map.is_some()
             || self.http_01_stateless
             || self.webroot.is_some()
+            || self.tls_alpn_01_listen.is_some()
     }
 
     /// Lays those that are about the authority over what is known of it.
@@ -255,20 +258,22 @@ impl OrderFlags {
         for issuer in &mut order.issuers {
             self.lay_over_issuer(issuer);
         }
-        let via = [
-            self.http_01_listen.map(|listen| Via::Listener { listen }),
-            self.http_01_map.clone().map(|map| Via::HaproxyMap { map }),
-            self.http_01_stateless.then_some(Via::Stateless),
-            self.webroot.clone().map(|path| Via::Webroot { path: absolute(&path) }),
+        let method = [
+            self.http_01_listen.map(|listen| Method::Http01(Via::Listener { listen })),
+            self.http_01_map.clone().map(|map| Method::Http01(Via::HaproxyMap { map })),
+            self.http_01_stateless.then_some(Method::Http01(Via::Stateless)),
+            self.webroot.clone().map(|path| Method::Http01(Via::Webroot { path: absolute(&path) })),
+            self.tls_alpn_01_listen.map(|listen| Method::TlsAlpn01 { listen }),
         ]
         .into_iter()
         .flatten()
         .next();
-        if let Some(via) = via {
-            // Where other kinds are configured, it is the first choice.
-            let known = order.solvers.iter().position(|solver| solver.kind() == ChallengeKind::Http01);
-            let base = known.map_or_else(Solver::default_listener, |at| order.solvers.remove(at));
-            order.solvers.insert(0, Solver { method: Method::Http01(via), ..base });
+        if let Some(method) = method {
+            let wanted = Solver { method, ..Solver::default_listener() };
+            // Where it is configured, its other settings hold; among others, it is the first choice.
+            let known = order.solvers.iter().position(|solver| solver.kind() == wanted.kind());
+            let base = known.map(|at| order.solvers.remove(at));
+            order.solvers.insert(0, base.map_or(wanted.clone(), |base| Solver { method: wanted.method, ..base }));
         }
         if let Some(probe) = &self.http_01_probe {
             for solver in order.solvers.iter_mut().filter(|solver| solver.kind() == ChallengeKind::Http01) {

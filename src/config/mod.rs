@@ -39,6 +39,10 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/hotcert";
 /// Where the http-01 listener waits for `HAProxy` unless the configuration says otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 63443);
 
+/// Where the tls-alpn-01 responder waits for `HAProxy` unless the configuration says otherwise.
+pub const DEFAULT_ALPN_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 63444);
+
 /// How long a session ticket key encrypts unless the configuration says otherwise: that of servers that do it by themselves.
 pub const DEFAULT_ROTATION: SignedDuration = SignedDuration::from_hours(12);
 

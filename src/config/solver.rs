@@ -31,6 +31,11 @@ pub enum Method {
     Http01(Via),
     /// A record that a person has set (draft-ietf-acme-dns-persist).
     DnsPersist01,
+    /// A handshake on port 443 (RFC 8737), answered by hotcert itself, to which `HAProxy` passes it on.
+    TlsAlpn01 {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
 }
 
 /// Who answers http-01 challenges.
@@ -69,6 +74,7 @@ impl Solver {
     pub fn kind(&self) -> ChallengeKind {
         match self.method {
             Method::Http01(_) => ChallengeKind::Http01,
+            Method::TlsAlpn01 { .. } => ChallengeKind::TlsAlpn01,
             Method::DnsPersist01 => ChallengeKind::DnsPersist01,
         }
     }

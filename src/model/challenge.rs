@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use super::{Identifier, Invalid};
 
+/// The application protocol of the handshakes of tls-alpn-01 (RFC 8737, section 4).
+pub const ALPN_PROTOCOL: &[u8] = b"acme-tls/1";
+
 /// What an authority wants to see before it believes that a name is ours (RFC 8555, section 8). Kinds that are not here are passed
 /// over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

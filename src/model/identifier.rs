@@ -36,6 +36,23 @@ impl Identifier {
         }
     }
 
+    /// The name by which it is asked for in a handshake of tls-alpn-01 (RFC 8737, section 3): for an address, that of its reverse
+    /// mapping, in lower case (RFC 8738, section 6).
+    #[must_use]
+    pub fn handshake_name(&self) -> String {
+        match self {
+            Self::Dns(name) => name.clone(),
+            Self::Ip(IpAddr::V4(address)) => {
+                let [a, b, c, d] = address.octets();
+                format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+            }
+            Self::Ip(IpAddr::V6(address)) => {
+                let nibbles = address.octets().into_iter().rev().flat_map(|octet| [octet & 0xf, octet >> 4]);
+                nibbles.map(|nibble| format!("{nibble:x}.")).chain(["ip6.arpa".to_owned()]).collect()
+            }
+        }
+    }
+
     /// Whether a certificate for `self` is valid for `name`; a wildcard covers exactly one label (RFC 6125, section 6.4.3).
     #[must_use]
     pub fn covers(&self, name: &Self) -> bool {
@@ -126,6 +143,14 @@ mod tests {
             assert!(bad.parse::<Identifier>().is_err(), "{bad:?}");
         }
         assert!(format!("{}.test", "a".repeat(64)).parse::<Identifier>().is_err());
+    }
+
+    #[test]
+    fn an_address_is_asked_for_by_its_reverse_name() {
+        assert_eq!(id("a.test").handshake_name(), "a.test");
+        assert_eq!(id("192.0.2.1").handshake_name(), "1.2.0.192.in-addr.arpa");
+        let zeros = "0.".repeat(20);
+        assert_eq!(id("2001:db8::ab").handshake_name(), format!("b.a.0.0.{zeros}8.b.d.0.1.0.0.2.ip6.arpa"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod ticket_file;
 mod token;
 
 pub use address::{Address, Authority};
-pub use challenge::ChallengeKind;
+pub use challenge::{ALPN_PROTOCOL, ChallengeKind};
 pub use client_file::ClientFile;
 pub use directory::DirectoryUrl;
 pub use dns_name::DnsName;

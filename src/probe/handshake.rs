@@ -106,6 +106,16 @@ async fn connect(
     client: Arc<ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, Error> {
     let stream = TcpStream::connect(address).await.map_err(|source| Error::Unreachable { address, source })?;
+    shake(address, stream, name, client).await
+}
+
+/// Shakes hands on a connection.
+pub(super) async fn shake(
+    address: SocketAddr,
+    stream: TcpStream,
+    name: ServerName<'static>,
+    client: Arc<ClientConfig>,
+) -> Result<TlsStream<TcpStream>, Error> {
     TlsConnector::from(client).connect(name, stream).await.map_err(|error| match refusal(&error) {
         Some(alert) => Error::Refused { address, alert: format!("{alert:?}") },
         None => no_tls(address, error),
@@ -120,11 +130,11 @@ fn refusal(error: &std::io::Error) -> Option<AlertDescription> {
     }
 }
 
-fn no_tls(address: SocketAddr, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+pub(super) fn no_tls(address: SocketAddr, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Protocol { address, protocol: "TLS", source: source.into() }
 }
 
-fn served(address: SocketAddr, stream: &TlsStream<TcpStream>) -> Result<Served, Error> {
+pub(super) fn served(address: SocketAddr, stream: &TlsStream<TcpStream>) -> Result<Served, Error> {
     let (_, tls) = stream.get_ref();
     let Some((leaf, chain)) = tls.peer_certificates().and_then(|shown| shown.split_first()) else {
         return Err(no_tls(address, "the server showed no certificate"));

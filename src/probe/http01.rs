@@ -1,7 +1,6 @@
 //! Asks for a challenge as an authority would (RFC 8555, section 8.3), so that a wrong route costs no failed validation.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::Request;
@@ -11,9 +10,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
-use super::{DEADLINE, Error};
+use super::{Error, Target};
 use crate::model::{Identifier, Token};
 
 /// The port that authorities ask on.
@@ -21,17 +19,6 @@ const PORT: u16 = 80;
 
 /// How much of an answer is read, in bytes; a key authorization has fewer than 200.
 const BODY_LIMIT: usize = 8 * 1024;
-
-/// Whom to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// Port 80 of where the system's resolver says that the name is.
-    Resolved,
-    /// Port 80 of these addresses, where a name is.
-    At(Vec<IpAddr>),
-    /// This address, whatever the name.
-    Address(SocketAddr),
-}
 
 /// What was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,53 +35,12 @@ pub struct Answer {
 
 /// Asks for a token. Of several addresses the first that can be connected to is asked, IPv6 before IPv4 as Let's Encrypt does.
 pub async fn http01(target: Target, host: &Identifier, token: &Token) -> Result<Answer, Error> {
-    let place = match &target {
-        Target::Resolved | Target::At(_) => host.to_string(),
-        Target::Address(address) => address.to_string(),
+    let ask = async {
+        let (address, stream) = target.connect(host, PORT).await?;
+        let protocol = |source: hyper::Error| Error::Protocol { address, protocol: "HTTP", source: source.into() };
+        get(stream, address, host, token).await.map_err(protocol)
     };
-    match tokio::time::timeout(DEADLINE, ask(target, host, token)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Error::TimedOut { place, after: DEADLINE }),
-    }
-}
-
-async fn ask(target: Target, host: &Identifier, token: &Token) -> Result<Answer, Error> {
-    let addresses = match (target, host) {
-        (Target::Address(address), _) => vec![address],
-        (Target::At(addresses), _) => addresses.into_iter().map(|address| SocketAddr::new(address, PORT)).collect(),
-        (Target::Resolved, Identifier::Ip(address)) => vec![SocketAddr::new(*address, PORT)],
-        (Target::Resolved, Identifier::Dns(name)) => resolve(name.clone())
-            .await
-            .map_err(|source| Error::Unresolvable { name: host.clone(), source: Some(source) })?,
-    };
-    let mut failure = Error::Unresolvable { name: host.clone(), source: None };
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                let protocol =
-                    |source: hyper::Error| Error::Protocol { address, protocol: "HTTP", source: source.into() };
-                return get(stream, address, host, token).await.map_err(protocol);
-            }
-            Err(source) => failure = Error::Unreachable { address, source },
-        }
-    }
-    Err(failure)
-}
-
-/// The resolver of the C library may hang for long, and cannot be stopped. On a thread of its own it holds up nobody: neither us
-/// nor, as one of tokio's blocking threads would, the end of the process.
-async fn resolve(name: String) -> io::Result<Vec<SocketAddr>> {
-    let (answer, answered) = oneshot::channel();
-    std::thread::Builder::new().name("resolve".to_owned()).spawn(move || {
-        let found = (name.as_str(), PORT).to_socket_addrs().map(|addresses| {
-            let mut addresses: Vec<_> = addresses.collect();
-            addresses.sort_by_key(SocketAddr::is_ipv4);
-            addresses
-        });
-        // Nobody waits any more after the deadline.
-        let _ = answer.send(found);
-    })?;
-    answered.await.unwrap_or_else(|_| Err(io::Error::other("the resolver's thread ended without an answer")))
+    target.within(host, ask).await
 }
 
 async fn get(stream: TcpStream, address: SocketAddr, host: &Identifier, token: &Token) -> Result<Answer, hyper::Error> {

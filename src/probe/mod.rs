@@ -8,14 +8,19 @@ mod handshake;
 mod http01;
 mod listeners;
 mod offer;
+mod target;
+mod tls_alpn;
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 pub use handshake::{Served, Session, begin, handshake};
-pub use http01::{Answer, Target, http01};
+pub use http01::{Answer, http01};
 pub use listeners::{Listener, listeners};
 pub use offer::{Offer, Version};
+pub use target::Target;
+pub use tls_alpn::tls_alpn;
 
 use rustix::io::Errno;
 
@@ -95,6 +100,14 @@ pub fn is_of_this_machine(address: IpAddr) -> bool {
 }
 
 impl Error {
+    /// Whether the server accepted the connection and ended it without a word.
+    #[must_use]
+    pub fn is_hang_up(&self) -> bool {
+        let Self::Protocol { source, .. } = self else { return false };
+        let kind = source.downcast_ref().map(std::io::Error::kind);
+        kind.is_some_and(|kind| [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset].contains(&kind))
+    }
+
     /// Whether it makes sense to look again.
     #[must_use]
     pub fn retry(&self) -> Retry {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::listeners::Shared;
 use super::{Error, Renewer};
 use crate::config::{Method, Solver as Configured, Via};
-use crate::model::{CertName, Token};
-use crate::solver::{Solver, Webroot};
+use crate::model::{CertName, Identifier, Token};
+use crate::solver::{Listener, Responder, Solver, Webroot};
 use crate::store::{self, Place, Store};
 
 /// How long a token may take to reach every node: each has a deadline of some seconds of its own.
@@ -29,10 +29,12 @@ enum Way {
     Here {
         solver: Solver,
         /// Keeps the listener, which others may use as well.
-        _listener: Option<Arc<Shared>>,
+        _listener: Option<Arc<Shared<Listener>>>,
         /// Where answers would be found after a crash: then they are stored before they are placed.
         place: Option<Place>,
     },
+    /// By this process, in a handshake.
+    Handshake(Arc<Shared<Responder>>),
     /// By a record that is there already.
     Set,
     /// By `HAProxy`, from a map: the store says what has to be in it.
@@ -50,6 +52,7 @@ impl<'a> Answers<'a> {
     pub(super) async fn present(
         &mut self,
         solver: &Configured,
+        name: &Identifier,
         token: &Token,
         key_authorization: &str,
     ) -> Result<(), Error> {
@@ -61,6 +64,7 @@ impl<'a> Answers<'a> {
         self.presented.push((solver.name.clone(), token.clone()));
         let place = match way {
             Way::Here { place, .. } => place.clone(),
+            Way::Handshake(_) => None,
             Way::Map(map) => Some(Place::Map(map.clone())),
             Way::Set => None,
         };
@@ -76,6 +80,7 @@ impl<'a> Answers<'a> {
         }
         match way {
             Way::Here { solver, .. } => Ok(solver.present(token, key_authorization)?),
+            Way::Handshake(responder) => Ok(responder.add(name, token, key_authorization).await?),
             Way::Map(_) => self.placed(token).await,
             Way::Set => Ok(()),
         }
@@ -90,6 +95,7 @@ impl<'a> Answers<'a> {
                     self.renewer.store.remove_token(token.as_str())?;
                 }
             }
+            Some(Way::Handshake(responder)) => responder.remove(token),
             Some(Way::Map(_)) => self.renewer.store.retire_token(token.as_str())?,
             Some(Way::Set) | None => {}
         }
@@ -112,7 +118,7 @@ impl Way {
         let here = |solver, listener, place| Self::Here { solver, _listener: listener, place };
         Ok(match &configured.method {
             Method::Http01(Via::Listener { listen }) => {
-                let shared = renewer.listeners.at(*listen, renewer.store).await?;
+                let shared = renewer.listeners.at(*listen, renewer.store, Listener::bind).await?;
                 here(Solver::Listener(Arc::clone(&shared)), Some(shared), None)
             }
             Method::Http01(Via::Webroot { path }) => {
@@ -120,6 +126,9 @@ impl Way {
             }
             Method::Http01(Via::Stateless) => here(Solver::Stateless, None, None),
             Method::Http01(Via::HaproxyMap { map }) => Self::Map(map.clone()),
+            Method::TlsAlpn01 { listen } => {
+                Self::Handshake(renewer.responders.at(*listen, renewer.store, Responder::bind).await?)
+            }
             Method::DnsPersist01 => Self::Set,
         })
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::Error;
-use crate::solver::{self, Listener};
+use crate::solver;
 use crate::store::{self, ListenLock, Store};
 
 /// How long another process may answer challenges at the same address: as long as an order may take.
@@ -21,28 +21,42 @@ const TURN_DEADLINE: Duration = Duration::from_mins(5);
 const FREE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The listeners in use, by address.
-#[derive(Debug, Default)]
-pub(super) struct Listeners(Mutex<BTreeMap<SocketAddr, Weak<Shared>>>);
+#[derive(Debug)]
+pub(super) struct Listeners<L>(Mutex<BTreeMap<SocketAddr, Weak<Shared<L>>>>);
 
 /// A listener, and the right to it.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Shared<L> {
     /// Ends before the lock is given back.
-    listener: Arc<Listener>,
+    listener: Arc<L>,
     _lock: ListenLock,
 }
 
-impl Deref for Shared {
-    type Target = Arc<Listener>;
+impl<L> Deref for Shared<L> {
+    type Target = Arc<L>;
 
-    fn deref(&self) -> &Arc<Listener> {
+    fn deref(&self) -> &Arc<L> {
         &self.listener
     }
 }
 
-impl Listeners {
+impl<L> Default for Listeners<L> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<L> Listeners<L> {
     /// The listener at an address, which listens for as long as somebody keeps it.
-    pub(super) async fn at(&self, address: SocketAddr, store: &Store) -> Result<Arc<Shared>, Error> {
+    pub(super) async fn at<F>(
+        &self,
+        address: SocketAddr,
+        store: &Store,
+        bind: impl Fn(SocketAddr) -> F,
+    ) -> Result<Arc<Shared<L>>, Error>
+    where
+        F: Future<Output = Result<L, solver::Error>>,
+    {
         let mut listeners = self.0.lock().await;
         if let Some(listener) = listeners.get(&address).and_then(Weak::upgrade) {
             return Ok(listener);
@@ -52,7 +66,7 @@ impl Listeners {
             .ok_or(Error::ListenerBusy { address, waited: TURN_DEADLINE })?;
         let end = tokio::time::Instant::now() + FREE_DEADLINE;
         let listener = loop {
-            match Listener::bind(address).await {
+            match bind(address).await {
                 Err(solver::Error::Listen { source, .. })
                     if source.kind() == ErrorKind::AddrInUse && tokio::time::Instant::now() < end =>
                 {

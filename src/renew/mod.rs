@@ -46,6 +46,7 @@ use crate::config::Certificate;
 use crate::model::CertName;
 use crate::probe::dns::Resolver;
 use crate::schedule::Purpose;
+use crate::solver::{Listener, Responder};
 use crate::store::{self, CertLock, Hold, Store};
 
 /// How long another process may take to order the same certificate before we give up waiting for it.
@@ -64,7 +65,8 @@ pub struct Renewer<'a> {
     /// Roots that may end a chain.
     pub trust: &'a Trust,
     /// What answers challenges, for all orders in progress.
-    listeners: Listeners,
+    listeners: Listeners<Listener>,
+    responders: Listeners<Responder>,
     /// Tells what an authority is told by the DNS.
     resolver: Resolver,
     stop: CancellationToken,
@@ -74,8 +76,15 @@ impl<'a> Renewer<'a> {
     /// A renewer; the orders of one share what answers challenges, so there is best one in a process.
     #[must_use]
     pub fn new(store: &'a Store, clock: &'a dyn Clock, trust: &'a Trust) -> Self {
-        let (listeners, resolver) = (Listeners::default(), Resolver::new(&[]));
-        Self { store, clock, trust, listeners, resolver, stop: CancellationToken::new() }
+        Self {
+            store,
+            clock,
+            trust,
+            listeners: Listeners::default(),
+            responders: Listeners::default(),
+            resolver: Resolver::new(&[]),
+            stop: CancellationToken::new(),
+        }
     }
 
     /// Asks these DNS servers; without any, those of the system.

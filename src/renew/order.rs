@@ -289,10 +289,13 @@ impl Attempt<'_> {
                 chosen.insert(name.clone(), solver);
                 Some(solver.kind())
             });
-            let challenges = challenges.await.map_err(|error| self.failed(error))?;
+            let mut challenges = challenges.await.map_err(|error| self.failed(error))?;
+            // Orders that wait for each other's names do so in one order, so that none waits forever.
+            challenges.sort_by(|one, other| one.identifier.cmp(&other.identifier));
             for challenge in &challenges {
                 if let Proof::Token { token, key_authorization } = &challenge.proof {
-                    answers.present(chosen[&challenge.identifier], token, key_authorization).await?;
+                    let solver = chosen[&challenge.identifier];
+                    answers.present(solver, &challenge.identifier, token, key_authorization).await?;
                 }
             }
             for challenge in &challenges {

@@ -1,7 +1,6 @@
 //! Answers challenges itself: a small HTTP server to which `HAProxy` forwards.
 //!
-//! It knows one path, keeps its answers in memory, and bounds connections and time, because what reaches it comes from the
-//! internet. It stops when the [`Listener`] is dropped.
+//! It knows one path, and keeps its answers in memory. It stops when the [`Listener`] is dropped.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,25 +16,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet};
-use tracing::debug;
+use tokio::net::TcpStream;
 
 use super::Error;
+use super::server::Server;
 use crate::model::Token;
-
-/// Connections served at once. Authorities ask from a handful of places, and `HAProxy` re-uses connections.
-const CONNECTIONS: usize = 64;
 
 /// How long a client may take to send its headers, which is also how long an idle connection stays.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection may last, so that slow readers do not fill the [`CONNECTIONS`].
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long accepting pauses after an error, such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers by token.
 type Table = Arc<RwLock<BTreeMap<Token, String>>>;
@@ -44,25 +32,22 @@ type Table = Arc<RwLock<BTreeMap<Token, String>>>;
 #[derive(Debug)]
 pub struct Listener {
     table: Table,
-    address: SocketAddr,
-    task: AbortHandle,
+    server: Server,
 }
 
 impl Listener {
     /// Listens; port 0 lets the system choose one.
     pub async fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let failed = |source| Error::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
         let table = Table::default();
-        let task = tokio::spawn(accept(listener, Arc::clone(&table))).abort_handle();
-        Ok(Self { table, address, task })
+        let shared = Arc::clone(&table);
+        let server = Server::bind(address, move |stream| serve(stream, Arc::clone(&shared))).await?;
+        Ok(Self { table, server })
     }
 
     /// The address in use.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.server.local_addr()
     }
 
     /// From now on, answers for a token.
@@ -77,42 +62,18 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// Ends with its connections when it is aborted, because they belong to its [`JoinSet`].
-async fn accept(listener: TcpListener, table: Table) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-        while connections.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                debug!(%error, "accepting a challenge connection failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let table = Arc::clone(&table);
-        connections.spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&table, request.method(), request.uri().path());
-                async { Ok::<_, Infallible>(answer) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            // How a stranger's connection ends is of no interest.
-            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
-            drop(slot);
-        });
-    }
+/// Serves one connection.
+async fn serve(stream: TcpStream, table: Table) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = answer(&table, request.method(), request.uri().path());
+        async { Ok::<_, Infallible>(answer) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    // How a stranger's connection ends is of no interest.
+    let _ = connection.await;
 }
 
 fn answer(table: &Table, method: &Method, path: &str) -> Response<Full<Bytes>> {
@@ -136,8 +97,8 @@ fn answer(table: &Table, method: &Method, path: &str) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
 
+    use super::super::server::CONNECTIONS;
     use super::*;
 
     async fn ask(address: SocketAddr, request: &str) -> String {

@@ -5,23 +5,29 @@
 //! ([`haproxy_lines`]). Records that prove a name for good are not placed either: a person sets them ([`persist_record`]).
 
 mod haproxy;
+mod haproxy_tls;
 mod listener;
 mod persist;
+mod server;
+mod tls_alpn;
 mod webroot;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use haproxy::{Via, haproxy_lines};
+pub use haproxy_tls::{TLS_BIND, haproxy_tls_lines};
 pub use listener::Listener;
 pub use persist::{PERSIST_LABEL, persist_record, persists, txt_line};
+pub use tls_alpn::Responder;
 pub use webroot::Webroot;
 
-use crate::model::Token;
+use crate::model::{Identifier, Token};
 use crate::schedule::Retry;
 
-/// A way to answer challenges that needs nothing but this process.
+/// A way to answer http-01 challenges that needs nothing but this process.
 #[derive(Debug)]
 pub enum Solver {
     /// hotcert answers; `HAProxy` forwards.
@@ -66,6 +72,23 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The certificate that answers could not be made.
+    #[error("cannot make the certificate that answers for {name}")]
+    Certificate {
+        /// Whose challenge it is.
+        name: Identifier,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another order has a challenge for the same name.
+    #[error("another challenge for {name} is answered, for more than {waited:?}")]
+    Taken {
+        /// Whose challenge it is.
+        name: Identifier,
+        /// How long was waited.
+        waited: Duration,
+    },
     /// A token could not be placed in the webroot.
     #[error("cannot write the challenge {}", path.display())]
     Write {
@@ -96,7 +119,9 @@ impl Error {
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let (Self::Listen { source, .. } | Self::Write { source, .. } | Self::Remove { source, .. }) = self;
+        let (Self::Listen { source, .. } | Self::Write { source, .. } | Self::Remove { source, .. }) = self else {
+            return None;
+        };
         match (self, source.kind()) {
             (Self::Listen { address, .. }, std::io::ErrorKind::AddrInUse) => {
                 let port = address.port();

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::super::read::{Reader, Section, one_or_more, parsed, path, text};
-use super::super::{DEFAULT_LISTEN, Method, Solver, Via};
+use super::super::{DEFAULT_ALPN_LISTEN, DEFAULT_LISTEN, Method, Solver, Via};
 use crate::model::ChallengeKind;
 
 pub(super) fn solvers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<String, Solver> {
     let mut solvers = BTreeMap::new();
     for (name, mut section) in top.tables(reader, "solver") {
         let kind = section.require(reader, "type", |value| {
-            text(value)?.parse::<ChallengeKind>().map_err(|_| "must be http-01 or dns-persist-01".to_owned())
+            text(value)?.parse::<ChallengeKind>().map_err(|_| "must be http-01, tls-alpn-01 or dns-persist-01".to_owned())
         });
         let method = kind.and_then(|kind| match kind {
             ChallengeKind::Http01 => http01(&mut section, reader).map(Method::Http01),
+            ChallengeKind::TlsAlpn01 => {
+                Some(Method::TlsAlpn01 { listen: section.get_or(reader, "listen", DEFAULT_ALPN_LISTEN, parsed) })
+            }
             ChallengeKind::DnsPersist01 => Some(Method::DnsPersist01),
             _ => {
-                section.problem(reader, "type", "this version knows only http-01 and dns-persist-01");
+                section.problem(reader, "type", "this version knows only http-01, tls-alpn-01 and dns-persist-01");
                 None
             }
         });

@@ -1,18 +1,12 @@
 //! Asking for an http-01 challenge ourselves.
 
-use aws_lc_rs::rand;
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-
 use super::super::answer::Answers;
 use super::super::{Error, Renewer};
-use super::{Misrouted, haproxy_lines};
+use super::{Misrouted, haproxy_lines, random_token, target};
 use crate::config::Solver;
 use crate::model::{Identifier, Token, printable};
 use crate::probe::{self, Answer, Target};
 
-/// Bytes of a random token; as many as Let's Encrypt uses.
-const TOKEN_BYTES: usize = 32;
 /// How much of a wrong answer is shown, in characters.
 const SHOWN: usize = 60;
 
@@ -30,7 +24,7 @@ impl Renewer<'_> {
         let token = random_token();
         // A key authorization has this form; a stateless answer must have it.
         let expected = token.key_authorization(thumbprint);
-        answers.present(solver, &token, &expected).await?;
+        answers.present(solver, name, &token, &expected).await?;
         let outcome = ask(name, solver, there, &token, &expected, thumbprint).await;
         answers.withdraw(&solver.name, &token)?;
         outcome
@@ -49,14 +43,9 @@ async fn ask(
         let lines = haproxy_lines(solver, thumbprint, None);
         Err(Error::Misrouted(Box::new(Misrouted { name: name.human(), asked, got, meaning, lines })))
     };
-    let target = match &solver.probe {
-        None => there,
-        Some(place) => match tokio::net::lookup_host((place.host.as_str(), place.port)).await {
-            Ok(mut addresses) => addresses.next().map_or(there, Target::Address),
-            Err(error) => {
-                return misrouted(place.to_string(), error.to_string(), "the probe address has no address");
-            }
-        },
+    let target = match target(solver, there).await {
+        Ok(target) => target,
+        Err((place, error)) => return misrouted(place, error, "the probe address has no address"),
     };
     let url = format!("http://{name}{}", token.path());
     match probe::http01(target, name, token).await {
@@ -106,12 +95,6 @@ fn describe(answer: &Answer) -> String {
 /// The beginning of a foreign text, fit for a terminal.
 fn plain(text: &str) -> String {
     printable(text, SHOWN)
-}
-
-fn random_token() -> Token {
-    let mut bytes = [0; TOKEN_BYTES];
-    rand::fill(&mut bytes).expect("the system's random numbers are available");
-    BASE64_URL_SAFE_NO_PAD.encode(bytes).parse().expect("base64url is a token")
 }
 
 #[cfg(test)]

@@ -3,6 +3,11 @@
 mod http01;
 mod lookups;
 mod obstacle;
+mod tls_alpn;
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use jiff::Timestamp;
 
@@ -12,8 +17,12 @@ use super::answer::Answers;
 use super::choice::Choice;
 use super::{Error, Renewer};
 use crate::config::{Certificate, Method, Solver, Via};
-use crate::model::Identifier;
+use crate::model::{Identifier, Token};
+use crate::probe::Target;
 use crate::solver;
+
+/// Bytes of a random token; as many as Let's Encrypt uses.
+const TOKEN_BYTES: usize = 32;
 
 /// A challenge would not be answered: what was asked, what came back, and what cures it.
 #[derive(Debug, thiserror::Error)]
@@ -86,15 +95,14 @@ impl Renewer<'_> {
         answers: &mut Answers<'_>,
     ) -> Result<(), Error> {
         lookups.check(name, solver, applicant).await?;
-        match solver.method {
-            Method::Http01(_) => {
-                let there = lookups.where_to_ask(name);
-                let is_proved = self.ask_http01(name, solver, there, applicant.thumbprint, answers).await?;
-                if !is_proved || solver.probe.is_some() {
-                    lookups.tell_of_elsewhere(name);
-                }
-            }
-            Method::DnsPersist01 => {}
+        let (there, thumbprint) = (lookups.where_to_ask(name), applicant.thumbprint);
+        let is_proved = match solver.method {
+            Method::Http01(_) => self.ask_http01(name, solver, there, thumbprint, answers).await?,
+            Method::TlsAlpn01 { .. } => self.ask_tls_alpn(name, solver, there, thumbprint, answers).await?,
+            Method::DnsPersist01 => return Ok(()),
+        };
+        if !is_proved || solver.probe.is_some() {
+            lookups.tell_of_elsewhere(name);
         }
         Ok(())
     }
@@ -113,6 +121,22 @@ pub fn haproxy_lines(solver: &Solver, thumbprint: &str, version: Option<(u32, u3
             },
             version,
         ),
+        Method::TlsAlpn01 { listen } => solver::haproxy_tls_lines(*listen),
         Method::DnsPersist01 => String::new(),
     }
+}
+
+/// Where to ask: there, unless we are told otherwise. The error has where that should have been.
+async fn target(solver: &Solver, there: Target) -> Result<Target, (String, String)> {
+    let Some(place) = &solver.probe else { return Ok(there) };
+    match tokio::net::lookup_host((place.host.as_str(), place.port)).await {
+        Ok(mut addresses) => Ok(addresses.next().map_or(there, Target::Address)),
+        Err(error) => Err((place.to_string(), error.to_string())),
+    }
+}
+
+fn random_token() -> Token {
+    let mut bytes = [0; TOKEN_BYTES];
+    rand::fill(&mut bytes).expect("the system's random numbers are available");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes).parse().expect("base64url is a token")
 }
