@@ -295,7 +295,10 @@ async fn a_challenge_that_nobody_knows_is_passed_over() {
     let authority =
         Authority::start(|path, own| (path == "/authz").then(|| authorization("carrier-pigeon-01", "tok", own))).await;
     let error = authority.order().await.unwrap().challenges(http01).await.unwrap_err();
-    assert_eq!(error.to_string(), "the authority offers no challenge for a.test that a solver answers; it offers carrier-pigeon-01");
+    assert_eq!(
+        error.to_string(),
+        "the authority offers no challenge for a.test that a solver answers; it offers carrier-pigeon-01"
+    );
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ mod support;
 mod wire;
 
 use bench::{Bench, alone};
-use hotcert::renew::Error;
 use hotcert::acme;
+use hotcert::renew::Error;
 use serde_json::json;
 use support::authority::Sent;
 
@@ -105,7 +105,10 @@ fn an_order_that_is_processed_for_ever_is_left_and_continued_by_the_next_attempt
     for _ in 0..2 {
         let error = bench.obtain(&certificate).unwrap_err();
         let Error::Acme { source, .. } = &error else { panic!("{error:?}") };
-        assert!(matches!(source.as_ref(), acme::Error::OrderSlow { status: acme::Status::Processing, .. }), "{error:?}");
+        assert!(
+            matches!(source.as_ref(), acme::Error::OrderSlow { status: acme::Status::Processing, .. }),
+            "{error:?}"
+        );
         assert!(error.hint().unwrap().contains("continues this order"), "{error:?}");
         assert!(bench.simulation.store.has_journal(&certificate.name).unwrap());
         bench.authority.spoil("/order/", |good| {
@@ -171,7 +174,11 @@ fn a_body_of_100_megabytes_is_not_taken_in() {
         let certificate = bench.certificate(&format!("large{}", path.len()));
         let before = peak();
         bench.authority.spoil(path, move |good| {
-            let chunk = if head.contains("chunked") { format!("10000\r\n{}\r\n", " ".repeat(65536)) } else { " ".repeat(65536) };
+            let chunk = if head.contains("chunked") {
+                format!("10000\r\n{}\r\n", " ".repeat(65536))
+            } else {
+                " ".repeat(65536)
+            };
             Sent::Endless(format!("HTTP/1.1 {}{}{head}", good.head, good.common).into_bytes(), chunk.into_bytes())
         });
         let error = bench.obtain(&certificate).unwrap_err();

@@ -130,7 +130,9 @@ impl Problem {
             "invalidProfile" => "leave profile out, or choose one that the authority offers",
             "userActionRequired" => "the authority wants something from you: read its message",
             "caa" => "a CAA record of the domain does not allow this authority",
-            "badCSR" | "badPublicKey" => "the authority does not take this key: choose another type by `key` in the configuration",
+            "badCSR" | "badPublicKey" => {
+                "the authority does not take this key: choose another type by `key` in the configuration"
+            }
             "dns" => "does the name exist in the DNS, and do all of its servers answer?",
             "connection" | "tls" | "incorrectResponse" => {
                 "does the name lead to this machine, and is port 80 open to the whole internet?"

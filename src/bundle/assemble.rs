@@ -77,7 +77,9 @@ pub(super) fn assemble(inputs: &[&[u8]], trust: &Trust) -> Result<Assembled, Che
     }
     if ders.is_empty() {
         let labels: BTreeSet<_> = blocks.iter().map(|block| block.label.as_str()).collect();
-        return Err(Check::NoCertificate { found: printable(&labels.into_iter().collect::<Vec<_>>().join(", "), LABELS_SHOWN) });
+        return Err(Check::NoCertificate {
+            found: printable(&labels.into_iter().collect::<Vec<_>>().join(", "), LABELS_SHOWN),
+        });
     }
     if ders.len() > MAX_CERTIFICATES {
         return Err(Check::TooMany { found: ders.len(), most: MAX_CERTIFICATES });

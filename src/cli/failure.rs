@@ -214,6 +214,8 @@ impl From<renew::Error> for Failure {
             E::Misrouted(_) | E::Obstacle(_) => ("preflight", Exit::Failed),
             E::TokenNotPlaced { .. } => ("node", Exit::Later),
             E::Solver(_) => ("solver", Exit::Failed),
+            E::Record { source, .. } => ("dns", whether_later(source.retry())),
+            E::Dns { source, .. } => ("dns", whether_later(source.retry())),
             E::Acme { source, .. } => ("authority", authority(source)),
             E::Issued { .. } => ("refused", Exit::Failed),
             E::Key { .. } => ("failed", Exit::Failed),

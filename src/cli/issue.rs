@@ -96,12 +96,12 @@ async fn obtain(
     };
     while_kept(app, async {
         tokio::select! {
-            obtained = one_by_one => Ok(obtained),
-            () = app.stop.asked() => {
-                let names: Vec<_> = certificates.iter().map(|certificate| certificate.name.to_string()).collect();
-                Err(Failure::interrupted(&format!("the order for {} was interrupted", names.join(", "))))
-            }
+            obtained = one_by_one => return Ok(obtained),
+            () = app.stop.asked() => {}
         }
+        renewer.tidy().await;
+        let names: Vec<_> = certificates.iter().map(|certificate| certificate.name.to_string()).collect();
+        Err(Failure::interrupted(&format!("the order for {} was interrupted", names.join(", "))))
     })
     .await
 }

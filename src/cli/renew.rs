@@ -55,9 +55,11 @@ pub(super) async fn run(app: App, args: &Renew) -> Result<Outcome, Failure> {
     let certificates: Vec<_> = chosen().collect();
     let round = while_kept(&app, async {
         tokio::select! {
-            round = renewer.round(certificates, args.force) => Ok(round),
-            () = app.stop.asked() => Err(Failure::interrupted("the renewal was interrupted")),
+            round = renewer.round(certificates, args.force) => return Ok(round),
+            () = app.stop.asked() => {}
         }
+        renewer.tidy().await;
+        Err(Failure::interrupted("the renewal was interrupted"))
     })
     .await?;
     let failures = round.failures.into_iter().chain(round.held).map(|(_, error)| Failure::from(error)).collect();

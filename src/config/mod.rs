@@ -25,7 +25,7 @@ pub use flags::{Flags, OrderFlags};
 pub use problem::{Error, Problem};
 pub use read::Setting;
 pub use remembered::Remembered;
-pub use solver::{Method, Solver, Via};
+pub use solver::{Dns, Method, Solver, Via};
 
 use crate::model::{
     Address, Authority, CertName, ClientFile, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType,
@@ -40,8 +40,7 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/hotcert";
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 63443);
 
 /// Where the tls-alpn-01 responder waits for `HAProxy` unless the configuration says otherwise.
-pub const DEFAULT_ALPN_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 63444);
+pub const DEFAULT_ALPN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 63444);
 
 /// How long a session ticket key encrypts unless the configuration says otherwise: that of servers that do it by themselves.
 pub const DEFAULT_ROTATION: SignedDuration = SignedDuration::from_hours(12);

@@ -1,10 +1,11 @@
 //! Reading TOML tables key by key, so that every problem is found, and every value remembers its place.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::Serialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -293,6 +294,21 @@ pub(super) fn list<T>(
 ) -> Result<Vec<T>, String> {
     let array = value.as_array().ok_or_else(|| format!("must be a list, not {}", a(value)))?;
     array.iter().map(|item| convert(item.get_ref())).collect()
+}
+
+/// A span of time; `bounds` are `between`, in words.
+pub(super) fn span(
+    value: &DeValue<'_>,
+    bounds: RangeInclusive<SignedDuration>,
+    between: &str,
+) -> Result<SignedDuration, String> {
+    let text = text(value)?;
+    let span = text.parse::<Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    match span {
+        Ok(span) if bounds.contains(&span) => Ok(span),
+        Ok(_) => Err(format!("{text:?} is not from {between}")),
+        Err(_) => Err(format!("{text:?} is no span of time: use one such as 12h, 90m or 2d")),
+    }
 }
 
 /// A value of one, or a list.

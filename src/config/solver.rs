@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::DEFAULT_LISTEN;
-use crate::model::{Authority, ChallengeKind, Identifier};
+use crate::model::{Authority, ChallengeKind, DnsName, DnsProvider, Identifier};
 
 /// A way to answer challenges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct Solver {
 pub enum Method {
     /// A file on port 80 (RFC 8555, section 8.3).
     Http01(Via),
+    /// A record in the DNS (RFC 8555, section 8.4).
+    Dns01(Dns),
     /// A record that a person has set (draft-ietf-acme-dns-persist).
     DnsPersist01,
     /// A handshake on port 443 (RFC 8737), answered by hotcert itself, to which `HAProxy` passes it on.
@@ -61,6 +64,17 @@ pub enum Via {
     },
 }
 
+/// How dns-01 challenges are answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dns {
+    /// Who keeps the records.
+    pub provider: DnsProvider,
+    /// The zone in which they are, where it is not to be looked up.
+    pub zone: Option<DnsName>,
+    /// How long they may take to reach every server of their zone.
+    pub propagation: SignedDuration,
+}
+
 impl Solver {
     /// What answers when nothing is configured: a listener behind `HAProxy`.
     #[must_use]
@@ -75,6 +89,7 @@ impl Solver {
         match self.method {
             Method::Http01(_) => ChallengeKind::Http01,
             Method::TlsAlpn01 { .. } => ChallengeKind::TlsAlpn01,
+            Method::Dns01(_) => ChallengeKind::Dns01,
             Method::DnsPersist01 => ChallengeKind::DnsPersist01,
         }
     }

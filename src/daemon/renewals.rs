@@ -27,7 +27,10 @@ pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) 
                 .asking(&loaded.config.resolver)
                 .stopped_by(life.stop.clone());
             let certificates: Vec<_> = loaded.config.certificates.values().collect();
-            let Some(round) = life.until_stopped_for(GRACE, renewer.round(certificates, false)).await else { return };
+            let Some(round) = life.until_stopped_for(GRACE, renewer.round(certificates, false)).await else {
+                renewer.tidy().await;
+                return;
+            };
             due = Some(round.wake_at);
             for (name, error) in &round.failures {
                 let problem = Problem::of(Some(name), None, error).message;

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::signals::{Signal, Signals};
 
 /// How long tasks may take to stop. A service manager's patience is longer; the step that is under way, the transaction of one
-/// certificate, takes milliseconds unless `HAProxy` hangs.
-const STOP_DEADLINE: Duration = Duration::from_secs(4);
+/// certificate, takes milliseconds unless `HAProxy` hangs; an order is given up after [`GRACE`](crate::renew::GRACE), and then its records
+/// are taken out of the DNS.
+const STOP_DEADLINE: Duration = Duration::from_secs(6);
 /// How often a task that waits for something long says that it is alive. An idle sidecar should seldom wake.
 const PULSE: Duration = Duration::from_secs(10);
 /// How long a task may give no sign of life: far longer than any call that blocks, such as syncing a slow disk.

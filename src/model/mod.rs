@@ -2,7 +2,8 @@
 //!
 //! Owns the syntax of names: certificates ([`CertName`]), what a certificate covers ([`Identifier`]) and other names of the DNS ([`DnsName`]), how `HAProxy` calls a
 //! certificate ([`Slot`]), nodes ([`NodeName`], [`Address`], [`Endpoint`]), key types ([`KeyType`]), fingerprints ([`Sha1`], [`Sha256`]), authorities
-//! ([`DirectoryUrl`]), challenges ([`ChallengeKind`], [`Token`]) and revocations ([`RevocationReason`]); and what a leaf says, in these words ([`Facts`]).
+//! ([`DirectoryUrl`]), challenges ([`ChallengeKind`], [`Token`]), their records ([`Record`], [`DnsProvider`]) and revocations
+//! ([`RevocationReason`]); and what a leaf says, in these words ([`Facts`]).
 //! Parsing is the only way to get one, so a value that exists is safe to put into a path or on `HAProxy`'s command line. What is
 //! only told to people passes [`printable`].
 
@@ -14,10 +15,12 @@ mod dns_name;
 mod endpoint;
 mod facts;
 mod fingerprint;
+mod hosted;
 mod identifier;
 mod issue_value;
 mod key_type;
 mod name;
+mod record;
 mod revocation;
 mod slot;
 mod staple;
@@ -33,10 +36,12 @@ pub use dns_name::DnsName;
 pub use endpoint::{ClientTls, Endpoint};
 pub use facts::Facts;
 pub use fingerprint::{Fingerprint, Serial, Sha1, Sha256};
+pub use hosted::{Credential, HOSTED};
 pub use identifier::Identifier;
 pub use issue_value::IssueValue;
 pub use key_type::{KeyKind, KeyType};
 pub use name::{CertName, NodeName};
+pub use record::{DnsProvider, Record, RecordValue, TsigAlgorithm, TsigKey};
 pub use revocation::RevocationReason;
 pub use slot::Slot;
 pub use staple::Staple;

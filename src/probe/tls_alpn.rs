@@ -18,8 +18,7 @@ pub async fn tls_alpn(target: Target, host: &Identifier) -> Result<(SocketAddr, 
     let look = async {
         let (address, stream) = target.connect(host, PORT).await?;
         // By name also for an address, whose name is that of its reverse mapping.
-        let name =
-            ServerName::try_from(host.handshake_name()).map_err(|error| handshake::no_tls(address, error))?;
+        let name = ServerName::try_from(host.handshake_name()).map_err(|error| handshake::no_tls(address, error))?;
         let (mut client, _) = Offer::default().client(false);
         client.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
         let stream = handshake::shake(address, stream, name, Arc::new(client)).await?;

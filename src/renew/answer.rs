@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::listeners::Shared;
+use super::records::{self, Awaited};
 use super::{Error, Renewer};
-use crate::config::{Method, Solver as Configured, Via};
+use crate::config::{Dns, Method, Solver as Configured, Via};
 use crate::model::{CertName, Identifier, Token};
 use crate::solver::{Listener, Responder, Solver, Webroot};
 use crate::store::{self, Place, Store};
@@ -14,13 +17,16 @@ use crate::store::{self, Place, Store};
 /// How long a token may take to reach every node: each has a deadline of some seconds of its own.
 const PLACED_DEADLINE: Duration = Duration::from_secs(15);
 
-/// What answers for one order. Dropped, it takes every answer away, however the order ends: also when it is given up in the middle.
+/// What answers for one order. Dropped, it takes every answer away but records of the DNS, however the order ends: also when it is
+/// given up in the middle. Records take time, and are taken away by [`Answers::close`], or by [`Renewer::tidy`].
 pub(super) struct Answers<'a> {
     renewer: &'a Renewer<'a>,
     certificate: &'a CertName,
     /// What is in use, by the name of the solver.
     ways: BTreeMap<String, Way>,
     presented: Vec<(String, Token)>,
+    /// Records that were added, and that nobody has seen yet.
+    awaited: Vec<Awaited>,
 }
 
 /// How a solver answers.
@@ -35,6 +41,8 @@ enum Way {
     },
     /// By this process, in a handshake.
     Handshake(Arc<Shared<Responder>>),
+    /// By a record that is added.
+    Dns(Dns),
     /// By a record that is there already.
     Set,
     /// By `HAProxy`, from a map: the store says what has to be in it.
@@ -43,12 +51,12 @@ enum Way {
 
 impl<'a> Answers<'a> {
     /// Begins with nothing, after what a crash left is taken away.
-    pub(super) fn open(renewer: &'a Renewer<'a>, certificate: &'a CertName) -> Result<Self, Error> {
-        clear_leftovers(renewer.store, certificate)?;
-        Ok(Self { renewer, certificate, ways: BTreeMap::new(), presented: Vec::new() })
+    pub(super) async fn open(renewer: &'a Renewer<'a>, certificate: &'a CertName) -> Result<Self, Error> {
+        clear_leftovers(renewer.store, certificate).await?;
+        Ok(Self { renewer, certificate, ways: BTreeMap::new(), presented: Vec::new(), awaited: Vec::new() })
     }
 
-    /// Makes an answer available everywhere.
+    /// Makes an answer for a name available everywhere; a record is yet to be [awaited](Answers::settle).
     pub(super) async fn present(
         &mut self,
         solver: &Configured,
@@ -66,6 +74,11 @@ impl<'a> Answers<'a> {
             Way::Here { place, .. } => place.clone(),
             Way::Handshake(_) => None,
             Way::Map(map) => Some(Place::Map(map.clone())),
+            Way::Dns(dns) => {
+                let added = self.renewer.add_record(self.certificate, name, dns, token, key_authorization).await?;
+                self.awaited.push(added);
+                return Ok(());
+            }
             Way::Set => None,
         };
         if let Some(place) = place {
@@ -82,7 +95,22 @@ impl<'a> Answers<'a> {
             Way::Here { solver, .. } => Ok(solver.present(token, key_authorization)?),
             Way::Handshake(responder) => Ok(responder.add(name, token, key_authorization).await?),
             Way::Map(_) => self.placed(token).await,
-            Way::Set => Ok(()),
+            Way::Dns(_) | Way::Set => Ok(()),
+        }
+    }
+
+    /// Waits until what was made available is seen everywhere.
+    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+        let waits = self.awaited.iter().map(|awaited| self.renewer.await_record(awaited));
+        join_all(waits).await.into_iter().collect::<Result<(), Error>>()?;
+        self.awaited.clear();
+        Ok(())
+    }
+
+    /// Takes every answer away, records included. One that cannot be taken away is noted, and is tried again in later rounds.
+    pub(super) async fn close(self) {
+        if let Err(error) = records::clear(self.renewer.store, self.certificate).await {
+            tracing::warn!(certificate = %self.certificate, %error, "a record was left behind");
         }
     }
 
@@ -97,7 +125,7 @@ impl<'a> Answers<'a> {
             }
             Some(Way::Handshake(responder)) => responder.remove(token),
             Some(Way::Map(_)) => self.renewer.store.retire_token(token.as_str())?,
-            Some(Way::Set) | None => {}
+            Some(Way::Dns(_) | Way::Set) | None => {}
         }
         Ok(())
     }
@@ -129,6 +157,7 @@ impl Way {
             Method::TlsAlpn01 { listen } => {
                 Self::Handshake(renewer.responders.at(*listen, renewer.store, Responder::bind).await?)
             }
+            Method::Dns01(dns) => Self::Dns(dns.clone()),
             Method::DnsPersist01 => Self::Set,
         })
     }
@@ -136,17 +165,18 @@ impl Way {
 
 impl Renewer<'_> {
     /// Takes away what crashes left of attempts that nobody goes on with: they ended before there was anything to go on with.
-    pub(super) fn sweep(&self) -> Result<(), Error> {
+    pub(super) async fn sweep(&self) -> Result<(), Error> {
         let left: BTreeSet<CertName> = self.store.tokens()?.into_iter().map(|stored| stored.certificate).collect();
-        for name in left {
+        let clears = left.into_iter().map(|name| async move {
             // Whoever is at work on it needs them.
             if let Some(lock) = self.store.try_lock_certificate(&name)?
                 && self.store.read_journal(&lock)?.is_none()
             {
-                clear_leftovers(self.store, &name)?;
+                clear_leftovers(self.store, &name).await?;
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        join_all(clears).await.into_iter().collect()
     }
 }
 
@@ -162,11 +192,12 @@ impl Drop for Answers<'_> {
 }
 
 /// Takes away what a crash left of an earlier attempt at a certificate, in whichever way it was answered.
-fn clear_leftovers(store: &Store, certificate: &CertName) -> Result<(), Error> {
+async fn clear_leftovers(store: &Store, certificate: &CertName) -> Result<(), Error> {
+    records::clear(store, certificate).await?;
     for stored in store.tokens()?.into_iter().filter(|stored| stored.certificate == *certificate) {
         match &stored.place {
             Place::Map(_) if stored.wanted => store.retire_token(&stored.token)?,
-            Place::Map(_) => {}
+            Place::Map(_) | Place::Dns { .. } => {}
             Place::Webroot(path) => {
                 if let Ok(token) = stored.token.parse()
                     && let Err(error) = Webroot::new(path).remove(&token)

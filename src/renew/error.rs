@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use super::preflight::{Misrouted, Obstacle};
 use crate::bundle::{Check, Refusal};
 use crate::config::Issuer;
-use crate::model::{CertName, Identifier, Token};
+use crate::model::{CertName, DnsName, Identifier, Token};
 use crate::schedule::Retry;
+use crate::solver::dns;
 use crate::store::Hold;
-use crate::{acme, bundle, solver, store};
+use crate::{acme, bundle, probe, solver, store};
 
 /// A certificate could not be ordered.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +140,24 @@ pub enum Error {
     /// A challenge cannot be answered.
     #[error("challenges cannot be answered")]
     Solver(#[from] solver::Error),
+    /// A record that proves a name cannot be added.
+    #[error("the record {record} cannot be added")]
+    Record {
+        /// The name to be proved.
+        name: Identifier,
+        /// The record.
+        record: DnsName,
+        /// Why.
+        source: Box<dns::Error>,
+    },
+    /// The DNS does not show the record of a name, or does not tell where it has to be.
+    #[error("{} cannot be proved by a record", .name.human())]
+    Dns {
+        /// The name to be proved.
+        name: Identifier,
+        /// Why.
+        source: Box<probe::dns::Error>,
+    },
     /// The authority refused, or cannot be reached.
     #[error("ordering from {issuer} failed")]
     Acme {
@@ -223,6 +242,14 @@ impl Error {
         }
     }
 
+    /// The names that another solver may prove: those, and the one whose record could not be made to appear.
+    pub(super) fn not_proved(&self) -> Vec<&Identifier> {
+        match self {
+            Self::Record { name, .. } | Self::Dns { name, .. } => vec![name],
+            _ => self.unproved(),
+        }
+    }
+
     /// Whether the order has failed for good, so that only another one can help.
     pub(super) fn order_is_over(&self) -> bool {
         matches!(self, Self::Acme { source, .. } if source.order_is_over())
@@ -238,6 +265,8 @@ impl Error {
             Self::Held { until: Some(until), .. } | Self::Spent { until, .. } => Retry::NotBefore(*until),
             Self::Acme { source, .. } => source.retry(),
             Self::Solver(source) => source.retry(),
+            Self::Record { source, .. } => source.retry(),
+            Self::Dns { source, .. } => source.retry(),
             Self::Store(source) => source.retry(),
             _ => Retry::Never,
         }
@@ -281,6 +310,8 @@ impl Error {
                     .to_owned()
             }
             Self::Solver(source) => return source.hint(),
+            Self::Record { source, .. } => return source.hint(),
+            Self::Dns { source, .. } => source.hint(),
             Self::Acme { source, .. } => return source.hint(),
             Self::Issued { source, .. } => issued_hint(&source.check).to_owned(),
             Self::Key { .. } => return None,
@@ -298,7 +329,9 @@ fn issued_hint(check: &Check) -> &'static str {
         Check::Chainless { .. } => {
             "for a private authority that signs leaves itself, set `trust` in the configuration to its root"
         }
-        _ => "the authority made a mistake: nothing was stored, and the next attempt orders anew; another authority may help",
+        _ => {
+            "the authority made a mistake: nothing was stored, and the next attempt orders anew; another authority may help"
+        }
     }
 }
 

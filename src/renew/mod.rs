@@ -20,6 +20,7 @@ mod manage;
 mod order;
 mod outlook;
 mod preflight;
+mod records;
 mod revoke;
 mod round;
 

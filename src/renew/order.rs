@@ -85,7 +85,7 @@ impl Attempt<'_> {
         let journal = self.journal()?;
 
         let _use = renewer.use_account(directory).await?;
-        let mut answers = Answers::open(renewer, &certificate.name)?;
+        let mut answers = Answers::open(renewer, &certificate.name).await?;
         let outcome = async {
             let key = renewer.account_key(directory, issuer).await?;
             let mut account = renewer.known_account(http, directory, issuer, &key).await?;
@@ -124,7 +124,7 @@ impl Attempt<'_> {
             Ok::<_, Error>((account, chain?, key))
         }
         .await;
-        drop(answers);
+        answers.close().await;
 
         match outcome {
             Ok((account, chain, key)) => Ok((account, self.admit(&chain, &key)?)),
@@ -139,7 +139,7 @@ impl Attempt<'_> {
 
     /// Whether each name that was not proved can be proved by another solver, which is the one from now on.
     fn may_be_proved_otherwise(&self, choice: &mut Choice<'_>, error: &Error) -> bool {
-        let unproved = error.unproved();
+        let unproved = error.not_proved();
         // Every one of them is given up, whatever becomes of the others.
         let others =
             unproved.iter().map(|name| choice.of(name).is_some_and(|solver| choice.give_up(name, solver, error)));
@@ -294,10 +294,11 @@ impl Attempt<'_> {
             challenges.sort_by(|one, other| one.identifier.cmp(&other.identifier));
             for challenge in &challenges {
                 if let Proof::Token { token, key_authorization } = &challenge.proof {
-                    let solver = chosen[&challenge.identifier];
-                    answers.present(solver, &challenge.identifier, token, key_authorization).await?;
+                    let name = &challenge.identifier;
+                    answers.present(chosen[name], name, token, key_authorization).await?;
                 }
             }
+            answers.settle().await?;
             for challenge in &challenges {
                 tracing::info!(name = %challenge.identifier, "asking the authority to validate");
                 order.ready(challenge).await.map_err(|error| self.failed(error))?;

@@ -61,7 +61,7 @@ impl Renewer<'_> {
     /// before its time, and neither is an authority that is down. With `force` all are ordered, whatever failed before.
     pub async fn round(&self, certificates: impl IntoIterator<Item = &Certificate>, force: bool) -> Round {
         let manner = if force { Manner::Forced } else { Manner::Scheduled };
-        if let Err(error) = self.sweep() {
+        if let Err(error) = self.sweep().await {
             tracing::warn!(%error, "answers to challenges may have been left behind");
         }
         let mut round = self.empty_round();

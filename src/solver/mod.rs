@@ -1,9 +1,10 @@
-//! Answers challenges: one file per way.
+//! Answers challenges: one file per way, and a directory for records of the DNS ([`dns`]).
 //!
 //! Owns the table or the directory in which answers are placed. Where `HAProxy` itself answers from a map, the answer is
 //! desired state that is brought to every node, so that way has no file here but only its lines of configuration
 //! ([`haproxy_lines`]). Records that prove a name for good are not placed either: a person sets them ([`persist_record`]).
 
+pub mod dns;
 mod haproxy;
 mod haproxy_tls;
 mod listener;

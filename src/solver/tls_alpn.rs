@@ -73,7 +73,8 @@ impl Responder {
     pub async fn add(&self, name: &Identifier, token: &Token, key_authorization: &str) -> Result<(), Error> {
         let failed =
             |source: Box<dyn std::error::Error + Send + Sync>| Error::Certificate { name: name.clone(), source };
-        let answer = Answer { token: token.clone(), config: Arc::new(config(name, key_authorization).map_err(failed)?) };
+        let answer =
+            Answer { token: token.clone(), config: Arc::new(config(name, key_authorization).map_err(failed)?) };
         let turn = async {
             loop {
                 let freed = self.answers.freed.notified();

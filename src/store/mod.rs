@@ -17,6 +17,7 @@
 //!   attached/<node>/<name>.json                        attached.rs
 //!   clients/<node>.json                                client_files.rs
 //!   tokens/<token>.json                                tokens.rs
+//!   scratch/<token>/                                   scratch.rs
 //!   ticket-keys                                        tickets.rs
 //!   locks/*.lock                                       lock.rs
 //!   control.sock                                       socket.rs
@@ -48,6 +49,7 @@ pub mod publish;
 mod read;
 mod renewal;
 mod revoked;
+mod scratch;
 mod socket;
 mod staging;
 mod stamp;
@@ -70,6 +72,7 @@ pub use mark::Mark;
 pub use read::bytes as read_file;
 pub use renewal::{Hold, Renewal, Trouble};
 pub use revoked::Revocation;
+pub use scratch::Scratch;
 pub use socket::{CONTROL_SOCKET, ControlSocket, within};
 pub use staging::Staging;
 pub use stamp::Stamp;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::io;
 use super::{AnswersLock, Error, Store, read, remove};
-use crate::model::{CertName, Invalid};
+use crate::model::{CertName, DnsName, DnsProvider, Invalid, Record};
 
 /// One token and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,15 @@ pub enum Place {
     Map(String),
     /// The document root of another web server, where the solver itself places it.
     Webroot(PathBuf),
+    /// A record, which the solver itself adds.
+    Dns {
+        /// Who keeps it.
+        provider: DnsProvider,
+        /// Its zone, where that is known.
+        zone: Option<DnsName>,
+        /// The record.
+        record: Record,
+    },
 }
 
 impl Store {

@@ -132,7 +132,8 @@ impl Bench {
             assert!(!hint.is_empty(), "{name}: {message}: no hint");
             let again = again(&error, self.authority_time());
             let text = self.plain(&format!("error: {message}\n hint: {hint}\nagain: {again}\n"), &certificate);
-            let is_raw = |letter: char| letter != '\n' && (letter.is_control() || ('\u{200b}'..='\u{206f}').contains(&letter));
+            let is_raw =
+                |letter: char| letter != '\n' && (letter.is_control() || ('\u{200b}'..='\u{206f}').contains(&letter));
             assert!(!text.contains(is_raw), "{name}: {text:?}");
             assert!(text.chars().count() < 5000, "{name}: {} characters", text.chars().count());
             texts.entry(text).or_default().insert(name.clone());

@@ -15,12 +15,22 @@ const BODIES: [(&str, &str); 8] = [
     ("an empty object", "{}"),
     ("half an object", "{\"status\":"),
     ("two objects", "{}{}"),
-    ("numbers for texts", r#"{"status":1,"identifiers":2,"authorizations":3,"finalize":4,"newNonce":5,"challenges":6}"#),
+    (
+        "numbers for texts",
+        r#"{"status":1,"identifiers":2,"authorizations":3,"finalize":4,"newNonce":5,"challenges":6}"#,
+    ),
 ];
 
 /// URLs that are not to be followed.
-const URLS: [&str; 7] =
-    ["", "/relative", "http://127.0.0.1/plain", "ftp://ca.test/", "https://", "file:///etc/passwd", "https://a b\u{1b}/\n"];
+const URLS: [&str; 7] = [
+    "",
+    "/relative",
+    "http://127.0.0.1/plain",
+    "ftp://ca.test/",
+    "https://",
+    "file:///etc/passwd",
+    "https://a b\u{1b}/\n",
+];
 
 fn edited(name: impl Into<String>, path: &'static str, edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Case {
     Case::new(name, path, move |good| good.edited(&edit))
@@ -42,7 +52,9 @@ pub fn cases() -> Vec<Case> {
             // What is said of a challenge is seen by the authorization.
             cases.push(Case::new(format!("{step}: {what}"), path, move |good| good.body(body)));
         }
-        cases.push(Case::new(format!("{step}: 100,000 lists in each other"), path, |good| good.body("[".repeat(100_000))));
+        cases.push(Case::new(format!("{step}: 100,000 lists in each other"), path, |good| {
+            good.body("[".repeat(100_000))
+        }));
         cases.push(Case::new(format!("{step}: not UTF-8"), path, |good| good.body([0xff, 0xfe, 0x00, 0x7b])));
     }
     for member in ["newNonce", "newAccount", "newOrder", "renewalInfo"] {
@@ -56,10 +68,13 @@ pub fn cases() -> Vec<Case> {
         directory["meta"] = json!({ "externalAccountRequired": true, "termsOfService": "\u{1b}[31m\u{202e}" });
     }));
     cases.push(Case::new("newNonce: no nonce", "/nonce", |good| {
-        Sent::Bytes(format!("HTTP/1.1 200 X\r\n{}Content-Length: 0\r\n\r\n", good.common.replace("Replay-Nonce", "X")).into())
+        Sent::Bytes(
+            format!("HTTP/1.1 200 X\r\n{}Content-Length: 0\r\n\r\n", good.common.replace("Replay-Nonce", "X")).into(),
+        )
     }));
     for (step, path) in [("newAccount", "/account"), ("newOrder", "/order")] {
-        let locations = ["", "/relative", "http://127.0.0.1/1", "https://", "https://ca.test/\u{ff}\u{1}", "javascript:alert(1)"];
+        let locations =
+            ["", "/relative", "http://127.0.0.1/1", "https://", "https://ca.test/\u{ff}\u{1}", "javascript:alert(1)"];
         for location in locations {
             cases.push(Case::new(format!("{step}: Location: {}", location.escape_debug()), path, move |good| {
                 good.with(&format!("201 X\r\nContent-Type: application/json\r\nLocation: {location}\r\n"), &good.body)
@@ -123,11 +138,17 @@ fn orders() -> Vec<Case> {
         order["authorizations"] = json!(vec!["https://ca.test/authz"; 5000]);
     }));
     for status in ["unheard-of", "", "\u{1b}[31m"] {
-        cases.push(edited(format!("newOrder: status {:?}", status.escape_debug().to_string()), "/order", move |order| {
-            order["status"] = json!(status);
-        }));
+        cases.push(edited(
+            format!("newOrder: status {:?}", status.escape_debug().to_string()),
+            "/order",
+            move |order| {
+                order["status"] = json!(status);
+            },
+        ));
     }
-    cases.push(edited("newOrder: valid at once, without a certificate", "/order", |order| order["status"] = json!("valid")));
+    cases.push(edited("newOrder: valid at once, without a certificate", "/order", |order| {
+        order["status"] = json!("valid")
+    }));
     cases.push(edited("newOrder: invalid at once", "/order", |order| order["status"] = json!("invalid")));
     cases.push(edited("finalize: valid, without a certificate", "/finalize/", |order| {
         order.as_object_mut().unwrap().remove("certificate");
@@ -159,17 +180,41 @@ fn authorizations() -> Vec<Case> {
         authorization["wildcard"] = json!(true);
     }));
     for url in URLS {
-        cases.push(edited(format!("authorization: challenge at {}", url.escape_debug()), "/authz/", move |authorization| {
-            authorization["challenges"][0]["url"] = json!(url);
-        }));
+        cases.push(edited(
+            format!("authorization: challenge at {}", url.escape_debug()),
+            "/authz/",
+            move |authorization| {
+                authorization["challenges"][0]["url"] = json!(url);
+            },
+        ));
     }
     cases.push(edited("authorization: challenge at another host", "/authz/", |authorization| {
         authorization["challenges"][0]["url"] = json!("https://127.0.0.1:9/x");
     }));
     let long = "x".repeat(10_000);
     for token in [
-        "", ".", "..", "../../../etc/passwd", "/etc/passwd", "a/b", "a\\b", "a\nb", "a\r\nX: y", "a;show info", "a b", "a\0b",
-        "%2e%2e", "$(id)", "`id`", "a'b\"c", "a=", "a+b", "é", "\u{202e}evil", "<<", &long,
+        "",
+        ".",
+        "..",
+        "../../../etc/passwd",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "a\nb",
+        "a\r\nX: y",
+        "a;show info",
+        "a b",
+        "a\0b",
+        "%2e%2e",
+        "$(id)",
+        "`id`",
+        "a'b\"c",
+        "a=",
+        "a+b",
+        "é",
+        "\u{202e}evil",
+        "<<",
+        &long,
     ] {
         let token = token.to_owned();
         let shown: String = token.escape_debug().to_string().chars().take(30).collect();
@@ -183,7 +228,9 @@ fn authorizations() -> Vec<Case> {
         other["type"] = json!("dns-01");
         authorization["challenges"].as_array_mut().unwrap().push(other);
     }));
-    cases.push(edited("authorization: no challenge", "/authz/", |authorization| authorization["challenges"] = json!([])));
+    cases.push(edited("authorization: no challenge", "/authz/", |authorization| {
+        authorization["challenges"] = json!([])
+    }));
     cases.push(edited("authorization: 3,000 kinds of challenges", "/authz/", |authorization| {
         let known = authorization["challenges"][0].clone();
         let kinds = (0..3000).map(|number| {

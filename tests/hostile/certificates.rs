@@ -35,7 +35,10 @@ fn case(what: &str, body: impl Fn(&Good<'_>) -> String + Send + Sync + 'static) 
 /// A certificate for the key of the order.
 fn reissued(
     what: &str,
-    describe: impl for<'a> Fn(super::support::pki::LeafBuilder<'a>, &str) -> super::support::pki::LeafBuilder<'a> + Send + Sync + 'static,
+    describe: impl for<'a> Fn(super::support::pki::LeafBuilder<'a>, &str) -> super::support::pki::LeafBuilder<'a>
+    + Send
+    + Sync
+    + 'static,
 ) -> Case {
     case(what, move |good| {
         let name = name(good);
@@ -57,7 +60,9 @@ pub fn cases() -> Vec<Case> {
         reissued("expired", move |leaf, _| leaf.not_before(now - day * 90).not_after(now - day)),
         reissued("not yet valid", move |leaf, _| leaf.not_before(now + day).not_after(now + day * 90)),
         case("without its chain", |good| leaf_of(good).to_owned()),
-        case("with another authority's chain", |good| format!("{}{}", leaf_of(good), stranger().intermediates().concat())),
+        case("with another authority's chain", |good| {
+            format!("{}{}", leaf_of(good), stranger().intermediates().concat())
+        }),
         case("with a stray certificate in the chain", |good| {
             format!("{}{}", good.body, stranger().intermediates().concat())
         }),

@@ -78,13 +78,27 @@ pub fn cases() -> Vec<Case> {
     for (step, path) in STEPS {
         for (kind, status) in ANYWHERE {
             if !["newOrder", "finalize"].contains(&step) && !(step == "newNonce" && kind != "serverInternal") {
-                cases.push(Case::new(format!("{step}: {kind}"), path, move |good| problem(good, status, "", kind, DETAIL)));
+                cases.push(Case::new(format!("{step}: {kind}"), path, move |good| {
+                    problem(good, status, "", kind, DETAIL)
+                }));
             }
         }
     }
     // A request that has no body is refused without one.
     cases.push(Case::new("newNonce: status 403 without a body", "/nonce", |good| good.with("403 X\r\n", "")));
-    for value in ["0", "60", "86400", "9999999999", "18446744073709551615", "99999999999999999999999", "-1", "1.5", "soon", "", "\u{7f}"] {
+    for value in [
+        "0",
+        "60",
+        "86400",
+        "9999999999",
+        "18446744073709551615",
+        "99999999999999999999999",
+        "-1",
+        "1.5",
+        "soon",
+        "",
+        "\u{7f}",
+    ] {
         cases.push(Case::new(format!("newOrder: rateLimited, Retry-After: {value:?}"), "/order", move |good| {
             problem(good, 429, &format!("Retry-After: {value}\r\n"), "rateLimited", "too many")
         }));
@@ -113,9 +127,15 @@ pub fn cases() -> Vec<Case> {
             let kind = "urn:ietf:params:acme:error:rejectedIdentifier";
             json!({ "type": kind, "detail": DETAIL, "identifier": { "type": "dns", "value": name } })
         };
-        let subproblems = [sub("a.test"), sub("xn--bcher-kva.test"), sub("a\u{1b}[31m"), json!({ "type": "x".repeat(5000) })];
+        let subproblems =
+            [sub("a.test"), sub("xn--bcher-kva.test"), sub("a\u{1b}[31m"), json!({ "type": "x".repeat(5000) })];
         let kind = "urn:ietf:params:acme:error:compound";
-        document(good, 400, "", &json!({ "type": kind, "detail": "some names are refused", "subproblems": subproblems }))
+        document(
+            good,
+            400,
+            "",
+            &json!({ "type": kind, "detail": "some names are refused", "subproblems": subproblems }),
+        )
     }));
     cases.push(Case::new("newOrder: 2000 subproblems", "/order", |good| {
         let sub = json!({ "type": "caa", "detail": "x", "identifier": { "type": "dns", "value": "b.test" } });

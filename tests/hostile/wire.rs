@@ -33,7 +33,9 @@ pub fn cases() -> Vec<Case> {
     add("a redirect to itself", |good| good.with(&format!("308 X\r\nLocation: {}{}\r\n", good.own, good.path), ""));
     add("status 999", |good| good.with("999 X\r\n", "{}"));
     add("no HTTP", |_| Sent::Bytes(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()));
-    add("random bytes", |_| Sent::Bytes((0..4096_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect()));
+    add("random bytes", |_| {
+        Sent::Bytes((0..4096_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect())
+    });
     add("headers without end", |good| {
         Sent::Endless(format!("HTTP/1.1 {}", good.head).into(), "X-Filler: 0123456789\r\n".repeat(1000).into())
     });
@@ -43,12 +45,16 @@ pub fn cases() -> Vec<Case> {
     });
     add("a chunk of more bytes than there are", |good| {
         let head = &good.head;
-        Sent::Bytes(format!("HTTP/1.1 {head}Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n{{}}\r\n0\r\n\r\n").into())
+        Sent::Bytes(
+            format!("HTTP/1.1 {head}Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n{{}}\r\n0\r\n\r\n").into(),
+        )
     });
     add("two lengths", |good| {
         Sent::Bytes(format!("HTTP/1.1 {}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{{}}", good.head).into())
     });
-    add("a negative length", |good| Sent::Bytes(format!("HTTP/1.1 {}Content-Length: -2\r\n\r\n{{}}", good.head).into()));
+    add("a negative length", |good| {
+        Sent::Bytes(format!("HTTP/1.1 {}Content-Length: -2\r\n\r\n{{}}", good.head).into())
+    });
     add("a content type that drives a terminal", |good| {
         good.with("418 X\r\nContent-Type: \u{1b}[2Jtext\u{202e}\r\n", "tea")
     });

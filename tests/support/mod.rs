@@ -16,6 +16,7 @@
 #![allow(clippy::print_stderr, reason = "a failed test says what its servers printed")]
 
 pub mod authority;
+pub mod bind;
 pub mod certbot;
 pub mod chance;
 pub mod client;
@@ -43,6 +44,7 @@ pub mod town;
 pub mod visitor;
 pub mod webroot;
 
+pub use bind::Bind;
 pub use certbot::Certbot;
 pub use chance::Chance;
 pub use hammer::Hammer;

@@ -59,6 +59,7 @@ pub struct Builder {
     validity: Option<Duration>,
     profiles: Vec<(String, Duration)>,
     eab: Vec<(String, String)>,
+    dns: Option<SocketAddr>,
 }
 
 impl Builder {
@@ -71,6 +72,12 @@ impl Builder {
     /// Sets where tls-alpn-01 challenges are fetched from.
     pub fn tls_alpn01(mut self, addr: SocketAddr) -> Self {
         self.tls_port = addr.port();
+        self
+    }
+
+    /// Asks another DNS server, instead of one of its own.
+    pub fn dns(mut self, addr: SocketAddr) -> Self {
+        self.dns = Some(addr);
         self
     }
 
@@ -133,7 +140,8 @@ impl Builder {
     pub fn start(self) -> Pebble {
         let scratch = Scratch::new();
         let (acme, management) = (Port::reserve(), Port::reserve());
-        let dns = Dns::start(self.version);
+        let dns = self.dns.is_none().then(|| Dns::start(self.version));
+        let asked = self.dns.or_else(|| dns.as_ref().map(Dns::addr)).expect("there is one of the two");
         // Pebble's own end point has a certificate of an authority that issues nothing else.
         let pki = Pki::new();
         let endpoint = pki.leaf("localhost").names(&["localhost", "127.0.0.1"]).issue();
@@ -156,7 +164,7 @@ impl Builder {
         let config = scratch.write("pebble.json", json!({ "pebble": settings }).to_string());
 
         let mut command = Command::new(self.version.program("pebble"));
-        command.arg("-config").arg(config).arg("-dnsserver").arg(dns.addr().to_string());
+        command.arg("-config").arg(config).arg("-dnsserver").arg(asked.to_string());
         if self.strict {
             command.arg("-strict");
         }
@@ -207,7 +215,7 @@ pub struct Pebble {
     version: PebbleVersion,
     acme: Port,
     management: Port,
-    dns: Dns,
+    dns: Option<Dns>,
     root_ca: PathBuf,
     scratch: Scratch,
 }
@@ -230,6 +238,7 @@ impl Pebble {
             validity: None,
             profiles: Vec::new(),
             eab: Vec::new(),
+            dns: None,
         }
     }
 
@@ -281,7 +290,7 @@ impl Pebble {
 
     /// Its DNS server.
     pub fn dns(&self) -> &Dns {
-        &self.dns
+        self.dns.as_ref().expect("it has a DNS server of its own")
     }
 
     /// How many orders were created. A request that Pebble refused created none.

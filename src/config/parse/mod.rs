@@ -1,6 +1,7 @@
 //! From the file to a [`Config`]: a file for each kind of table.
 
 mod certificate;
+mod dns;
 mod group;
 mod issuer;
 mod node;

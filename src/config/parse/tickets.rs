@@ -1,9 +1,8 @@
 //! `[ticket_keys]`.
 
-use jiff::{SignedDuration, Span, SpanRelativeTo};
-use toml::de::DeValue;
+use jiff::SignedDuration;
 
-use super::super::read::{Reader, Section, parsed, text};
+use super::super::read::{Reader, Section, parsed, span, text};
 use super::super::{DEFAULT_ROTATION, TicketKeys};
 use super::group::Groups;
 
@@ -17,23 +16,15 @@ pub(super) fn tickets(top: &mut Section<'_>, reader: &mut Reader<'_>, groups: &G
     let file = section.require(reader, "file", parsed);
     let nodes = section.get(reader, "nodes", |value| groups.nodes(value)).unwrap_or_default();
     let rotate = if section.has("rotate") {
-        section.get(reader, "rotate", span).unwrap_or(DEFAULT_ROTATION)
+        section
+            .get(reader, "rotate", |value| span(value, SHORTEST..=LONGEST, "1 minute to 7 days"))
+            .unwrap_or(DEFAULT_ROTATION)
     } else {
         section.get_or(reader, "rotate", format!("{DEFAULT_ROTATION:#}"), text);
         DEFAULT_ROTATION
     };
     section.finish(reader);
     Some(TicketKeys { file: file?, nodes, rotate })
-}
-
-fn span(value: &DeValue<'_>) -> Result<SignedDuration, String> {
-    let text = text(value)?;
-    let span = text.parse::<Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
-    match span {
-        Ok(span) if (SHORTEST..=LONGEST).contains(&span) => Ok(span),
-        Ok(_) => Err(format!("{text:?} is not from 1 minute to 7 days")),
-        Err(_) => Err(format!("{text:?} is no span of time: use one such as 12h, 90m or 2d")),
-    }
 }
 
 #[cfg(test)]

@@ -96,9 +96,10 @@ impl Renewer<'_> {
     ) -> Result<(), Error> {
         lookups.check(name, solver, applicant).await?;
         let (there, thumbprint) = (lookups.where_to_ask(name), applicant.thumbprint);
-        let is_proved = match solver.method {
+        let is_proved = match &solver.method {
             Method::Http01(_) => self.ask_http01(name, solver, there, thumbprint, answers).await?,
             Method::TlsAlpn01 { .. } => self.ask_tls_alpn(name, solver, there, thumbprint, answers).await?,
+            Method::Dns01(dns) => return self.check_dns01(name, dns).await,
             Method::DnsPersist01 => return Ok(()),
         };
         if !is_proved || solver.probe.is_some() {
@@ -122,7 +123,7 @@ pub fn haproxy_lines(solver: &Solver, thumbprint: &str, version: Option<(u32, u3
             version,
         ),
         Method::TlsAlpn01 { listen } => solver::haproxy_tls_lines(*listen),
-        Method::DnsPersist01 => String::new(),
+        Method::Dns01(_) | Method::DnsPersist01 => String::new(),
     }
 }
 

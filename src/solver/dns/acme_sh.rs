@@ -1,0 +1,119 @@
+//! The scripts of acme.sh for DNS providers, which are functions of a shell that use functions of acme.sh itself.
+//!
+//! `acme.sh`, when it is sourced, runs its arguments as one of its functions; by `_initpath` it settles its paths and returns, so that
+//! all of its functions are there for the script. That runs in a `sh` of its own, whose home is a private directory that is
+//! removed afterwards: these scripts save credentials. The text that the shell reads is a constant.
+
+use std::path::{Path, PathBuf};
+
+use super::secret::{self, Hidden};
+use super::{Change, Error, program};
+use crate::model::Record;
+
+/// `$0` is the path of `acme.sh`, from which it finds its directory. What follows it: the name of the script, of the function, of the
+/// record, and its value.
+const PROGRAM: &str = r#"
+hotcert_script=$1 hotcert_function=$2 hotcert_name=$3 hotcert_value=$4
+set -- _initpath
+. "$0" || exit
+. "$hotcert_script" || exit
+"$hotcert_function" "$hotcert_name" "$hotcert_value"
+"#;
+
+/// The shell for which acme.sh is written.
+const SHELL: &str = "/bin/sh";
+
+/// One of acme.sh's scripts.
+pub(super) struct Script<'a> {
+    pub(super) api: &'a str,
+    pub(super) home: &'a Path,
+    pub(super) environment: Option<&'a Path>,
+}
+
+impl Script<'_> {
+    pub(super) async fn change(&self, scratch: &Path, change: Change, record: &Record) -> Result<(), Error> {
+        let script = self.path()?;
+        let mut command = program::command(SHELL);
+        let mut hidden = Hidden::default();
+        if let Some(path) = self.environment {
+            let text = secret::read(path)?;
+            for (name, value) in variables(path, &text)? {
+                hidden.add(value);
+                command.env(name, value);
+            }
+        }
+        // Wherever it might write: none of it is to outlive the call.
+        for name in ["HOME", "LE_WORKING_DIR", "LE_CONFIG_HOME", "TMPDIR"] {
+            command.env(name, scratch);
+        }
+        // Without the time and colours, what it prints is shorter.
+        command.env("NO_TIMESTAMP", "1").env("ACME_NO_COLOR", "1").current_dir(scratch);
+        let function = match change {
+            Change::Add => format!("{}_add", self.api),
+            Change::Remove => format!("{}_rm", self.api),
+        };
+        command.arg("-c").arg(PROGRAM).arg(self.home.join("acme.sh")).arg(&script).arg(function);
+        command.arg(record.name.as_str()).arg(record.value.as_str());
+        program::run(&script, &mut command, program::DEADLINE, &hidden).await
+    }
+
+    /// The file of the script.
+    fn path(&self) -> Result<PathBuf, Error> {
+        let script = self.home.join("dnsapi").join(format!("{}.sh", self.api));
+        if script.is_file() && self.home.join("acme.sh").is_file() {
+            return Ok(script);
+        }
+        Err(Error::NoScript { api: self.api.to_owned(), home: self.home.to_owned() })
+    }
+}
+
+/// Checks that the script is there, and that the environment can be understood.
+pub(super) fn check(script: &Script<'_>) -> Result<(), Error> {
+    script.path()?;
+    match script.environment {
+        Some(path) => variables(path, &secret::read(path)?).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The lines `NAME=value`; quotes around a value and an `export` before the name are left out, for these lines come from shells.
+fn variables<'a>(path: &Path, text: &'a str) -> Result<Vec<(&'a str, &'a str)>, Error> {
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = |reason| Error::Environment { path: path.to_owned(), line: number, reason };
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        let (name, value) = line.split_once('=').ok_or_else(|| wrong("it is not NAME=value"))?;
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name || name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(wrong("the name of a variable has letters, digits and `_`"));
+        }
+        let inner = |quote| value.strip_prefix(quote).and_then(|value: &str| value.strip_suffix(quote));
+        let value = inner('\'').or_else(|| inner('"')).unwrap_or(value);
+        if value.contains('\0') {
+            return Err(wrong("the value has a zero byte"));
+        }
+        found.push((name, value));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_is_lines_of_names_and_values() {
+        let path = Path::new("/etc/env");
+        let text = "# of Cloudflare\nexport CF_Token='a=b c'\n\nCF_Zone_ID=\"z\"\nPLAIN=$HOME `id`\nEMPTY=";
+        let expected = [("CF_Token", "a=b c"), ("CF_Zone_ID", "z"), ("PLAIN", "$HOME `id`"), ("EMPTY", "")];
+        assert_eq!(variables(path, text).unwrap(), expected);
+        for (text, line) in [("A=1\nnothing", 2), ("=x", 1), ("a-b=x", 1), ("1A=x", 1), ("A=\0", 1)] {
+            let error = variables(path, text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("/etc/env:{line}: ")), "{error}");
+        }
+    }
+}

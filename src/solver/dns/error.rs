@@ -1,0 +1,263 @@
+//! What can keep a record from being added or removed.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::{Authority, DnsName, TsigAlgorithm};
+use crate::schedule::Retry;
+
+/// A record cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file of a secret cannot be read.
+    #[error("cannot read the secret {}", path.display())]
+    Secret {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file of a key has something else.
+    #[error("{} is no key for updates: {reason}", path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The file of an environment has something else.
+    #[error("{}:{line}: {reason}", path.display())]
+    Environment {
+        /// Which file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The server cannot be reached, or ends the connection.
+    #[error("the DNS server {server} cannot be reached")]
+    Unreachable {
+        /// The server.
+        server: Authority,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The server does not answer.
+    #[error("the DNS server {server} has not answered within {} s", .waited.as_secs())]
+    Silent {
+        /// The server.
+        server: Authority,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The answer of the server is not to be believed.
+    #[error("the DNS server {server} cannot be understood: {reason}")]
+    Garbled {
+        /// The server.
+        server: Authority,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The server does not accept our signature.
+    #[error("the DNS server {server} does not accept the key {key} ({algorithm}): {reason}")]
+    Signature {
+        /// The server.
+        server: Authority,
+        /// The name of the key.
+        key: DnsName,
+        /// Its algorithm.
+        algorithm: TsigAlgorithm,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The server refuses the change.
+    #[error("the DNS server {server} refuses to change {name}: {code}")]
+    Refused {
+        /// The server.
+        server: Authority,
+        /// The record.
+        name: DnsName,
+        /// The name of the key.
+        key: DnsName,
+        /// Its answer, in words.
+        code: &'static str,
+    },
+    /// The server is responsible for other names.
+    #[error("the DNS server {server} is not authoritative for {name}")]
+    NotAuthoritative {
+        /// The server.
+        server: Authority,
+        /// The record.
+        name: DnsName,
+    },
+    /// The zone is not that of the record.
+    #[error("{name} is not in the zone {zone}")]
+    OutsideZone {
+        /// The record.
+        name: DnsName,
+        /// The zone.
+        zone: DnsName,
+    },
+    /// Nobody said which zone it is.
+    #[error("the zone of {name} is not known")]
+    ZoneUnknown {
+        /// The record.
+        name: DnsName,
+    },
+    /// A provider refuses, or cannot be reached.
+    #[error("the DNS provider {service} failed: {reason}")]
+    Hosted {
+        /// The provider.
+        service: String,
+        /// What it said, cut and without secrets.
+        reason: String,
+        /// Whether it is about our credentials.
+        is_denied: bool,
+    },
+    /// A provider has not answered.
+    #[error("the DNS provider {service} has not answered within {} s", .waited.as_secs())]
+    HostedSilent {
+        /// The provider.
+        service: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// This program was built without the provider.
+    #[error("this hotcert was built without the DNS provider {service}")]
+    NotBuilt {
+        /// The provider.
+        service: String,
+    },
+    /// A program cannot be run.
+    #[error("cannot run {}", program.display())]
+    Run {
+        /// Which program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A program failed.
+    #[error("{} failed ({status}){}", program.display(), printed(output))]
+    Failed {
+        /// Which program.
+        program: PathBuf,
+        /// How it ended.
+        status: String,
+        /// The end of what it printed, without control characters.
+        output: String,
+    },
+    /// A program did not end.
+    #[error("{} has not ended within {} s, and was killed{}", program.display(), .waited.as_secs(), printed(output))]
+    Endless {
+        /// Which program.
+        program: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+        /// The end of what it printed, without control characters.
+        output: String,
+    },
+    /// There is no such script.
+    #[error("acme.sh has no DNS script {api} in {}", home.display())]
+    NoScript {
+        /// Its name.
+        api: String,
+        /// Where it should be.
+        home: PathBuf,
+    },
+}
+
+fn printed(output: &str) -> String {
+    if output.is_empty() { String::new() } else { format!(", and printed: {output}") }
+}
+
+impl Error {
+    /// Whether it makes sense to try again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::OutsideZone { .. } | Self::NotBuilt { .. } => Retry::Never,
+            // Others may be mended by whoever keeps the zone, without a word to us.
+            _ => Retry::Backoff,
+        }
+    }
+
+    /// Whether nothing can have been changed, so that there is nothing to be undone.
+    #[must_use]
+    pub fn is_without_effect(&self) -> bool {
+        match self {
+            Self::Secret { .. }
+            | Self::Key { .. }
+            | Self::Environment { .. }
+            | Self::Signature { .. }
+            | Self::Refused { .. }
+            | Self::NotAuthoritative { .. }
+            | Self::OutsideZone { .. }
+            | Self::ZoneUnknown { .. }
+            | Self::NotBuilt { .. }
+            | Self::Run { .. }
+            | Self::NoScript { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Garbled { .. }
+            | Self::Hosted { .. }
+            | Self::HostedSilent { .. }
+            | Self::Failed { .. }
+            | Self::Endless { .. } => false,
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Secret { path, .. } => {
+                format!("hotcert's user needs to read it: look by `ls -l {}`", path.display())
+            }
+            Self::Key { .. } => {
+                "make one by `tsig-keygen -a hmac-sha256 NAME`, and give the same file to the server".to_owned()
+            }
+            Self::Environment { .. } => "write one NAME=value a line".to_owned(),
+            Self::Unreachable { server, .. } | Self::Silent { server, .. } => {
+                format!("try `dig +tcp @{} -p {} SOA ZONE`; updates go over TCP", server.host, server.port)
+            }
+            Self::Garbled { .. } => "is it the primary server of the zone, and does it take signed updates?".to_owned(),
+            Self::Signature { reason, .. } if reason.contains("clocks") => {
+                "set the clock of this machine or of the server, best by NTP".to_owned()
+            }
+            Self::Signature { .. } => {
+                "compare name, algorithm and secret with the `key` statement of the server".to_owned()
+            }
+            Self::Refused { key, .. } => format!(
+                "allow it in the zone: update-policy {{ grant {key} name _acme-challenge.NAME. TXT; }}; updates go to the primary server"
+            ),
+            Self::NotAuthoritative { .. } => {
+                "name the primary server of the zone; where _acme-challenge is a CNAME, that of the zone it leads to"
+                    .to_owned()
+            }
+            Self::OutsideZone { .. } => "leave out `zone`, so that it is looked up, or correct it".to_owned(),
+            Self::ZoneUnknown { .. } => "set `zone` in the solver".to_owned(),
+            Self::Hosted { is_denied: true, .. } => {
+                "the credentials are wrong, or not allowed to change the zone".to_owned()
+            }
+            Self::Hosted { .. } | Self::HostedSilent { .. } => return None,
+            Self::NotBuilt { .. } => {
+                "use one that was built with the feature hosted-dns, or the providers rfc2136, exec or acme.sh"
+                    .to_owned()
+            }
+            Self::Run { .. } => {
+                "it has to be an executable file, and hotcert's user has to be allowed to run it".to_owned()
+            }
+            Self::Failed { .. } | Self::Endless { .. } => {
+                "run it by hand, as hotcert does: see docs/dns-01.md".to_owned()
+            }
+            Self::NoScript { .. } => {
+                "`home` is the directory with acme.sh and dnsapi, `api` a name such as dns_cf".to_owned()
+            }
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! What is wrong with a server or a key is found before an order is spent, and told with a cure.
+
+use super::County;
+use crate::support::bind::{SECRET, key};
+use crate::support::net::Port;
+
+#[test]
+fn what_is_wrong_costs_no_order_and_says_what_to_do() {
+    let county = County::new();
+    let bind = &county.bind;
+    let file = |name: &str, text: String| county.hotcert.scratch().write(name, text);
+    let unknown = file("unknown.key", key("nobody"));
+    let other_secret = file("other.key", key("hotcert-key").replace(SECRET, "b3RoZXIgc2VjcmV0"));
+    let other_algorithm = file("algorithm.key", key("hotcert-key").replace("sha256", "sha512"));
+    let alone = file("alone.key", format!("{SECRET}\n"));
+    let broken = file("broken.key", "key hotcert-key { secret".to_owned());
+    let nobody = Port::reserve();
+    let of = |server: String, key: &std::path::Path, more: &str| {
+        format!("provider = \"rfc2136\"\nserver = \"{server}\"\ntsig = {{ key_file = {key:?} }}\n{more}")
+    };
+    let (there, good) = (bind.addr().to_string(), bind.key_file());
+    for (solver, domain, says, hint) in [
+        (of(there.clone(), &unknown, ""), "a.test", "knows no key of this name and algorithm", "`key` statement"),
+        (of(there.clone(), &other_secret, ""), "a.test", "has another secret for it", "`key` statement"),
+        (of(there.clone(), &other_algorithm, ""), "a.test", "hotcert-key (hmac-sha512)", "`key` statement"),
+        (of(there.clone(), &alone, ""), "a.test", "`name` is not set", "tsig-keygen"),
+        (of(there.clone(), &broken, ""), "a.test", "is no key for updates", "tsig-keygen"),
+        (of(there.clone(), &good, "zone = \"acme.example\""), "a.test", "is not in the zone acme.example", "`zone`"),
+        (of(there.clone(), &good, ""), "a.example.net", "not authoritative for _acme-challenge.a.example.net", "primary"),
+        (of(nobody.addr().to_string(), &good, ""), "a.test", "cannot be reached", "dig +tcp"),
+        (of("no-such-host.test:53".to_owned(), &good, ""), "a.test", "cannot be reached", "dig +tcp"),
+        ("provider = \"exec\"\nprogram = \"/etc/passwd\"".to_owned(), "a.test", "cannot run /etc/passwd", "executable"),
+        ("provider = \"acme.sh\"\napi = \"dns_cf\"\nhome = \"/nowhere\"".to_owned(), "a.test", "no DNS script dns_cf", "`home`"),
+        (
+            format!("provider = \"cloudflare\"\nzone = \"test\"\ncredentials = {{ api_token_file = {:?} }}", "/nowhere/token"),
+            "a.test",
+            "cannot read the secret /nowhere/token",
+            "ls -l",
+        ),
+    ] {
+        let outcome = county.renew(&solver, "a", &[domain]);
+        assert_ne!(outcome.code, Some(0), "{outcome:?}");
+        let told = outcome.json();
+        let text = told.to_string();
+        assert!(text.contains(says) && text.contains(hint), "{says}, {hint}: {outcome:?}");
+        assert!(!outcome.stderr.contains(SECRET) && !outcome.stdout.contains(SECRET), "{outcome:?}");
+    }
+    assert_eq!(county.pebble.orders(), 0);
+    // The key is known and may not change the zone: only the change itself tells.
+    let stranger = file("stranger.key", key("stranger"));
+    let outcome = county.renew(&of(there, &stranger, ""), "a", &["a.test"]).expect_code(75);
+    assert!(outcome.stdout.contains("refuses to change _acme-challenge.a.test"), "{outcome:?}");
+    assert!(outcome.stdout.contains("grant stranger name"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("left behind"), "{outcome:?}");
+    county.expect_tidy(&["_acme-challenge.a.test"]);
+}
