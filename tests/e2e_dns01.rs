@@ -15,9 +15,7 @@ use std::process::ExitCode;
 
 use rustix::process::Signal;
 use support::bind::OTHER;
-use support::{
-    Bind, Haproxy, HaproxyVersion, Hotcert, Outcome, Pebble, PebbleVersion, Sidecar, poll, sidecar, steps,
-};
+use support::{Bind, Haproxy, HaproxyVersion, Hotcert, Outcome, Pebble, PebbleVersion, Sidecar, poll, sidecar, steps};
 
 /// Not a test: what is killed.
 #[test]
@@ -41,7 +39,11 @@ impl County {
 
     /// The usual solver.
     fn rfc2136(&self) -> String {
-        format!("provider = \"rfc2136\"\nserver = \"{}\"\ntsig = {{ key_file = {:?} }}", self.bind.addr(), self.bind.key_file())
+        format!(
+            "provider = \"rfc2136\"\nserver = \"{}\"\ntsig = {{ key_file = {:?} }}",
+            self.bind.addr(),
+            self.bind.key_file()
+        )
     }
 
     /// The configuration with a solver and a certificate, as flags.
@@ -71,7 +73,11 @@ impl County {
 
     /// Orders what is due.
     fn renew(&self, solver: &str, name: &str, domains: &[&str]) -> Outcome {
-        let command = ["renew", "-v", "--json"].iter().map(OsString::from).chain(self.flags(solver, name, domains));
+        self.run(&["renew", "-v", "--json"], solver, name, domains)
+    }
+
+    fn run(&self, command: &[&str], solver: &str, name: &str, domains: &[&str]) -> Outcome {
+        let command = command.iter().map(OsString::from).chain(self.flags(solver, name, domains));
         self.hotcert.run(command.collect::<Vec<_>>())
     }
 
@@ -145,7 +151,7 @@ fn a_server_that_never_has_the_record_is_named_and_the_authority_is_not_told() {
     let county = County { bind, pebble, hotcert: Hotcert::new() };
     let solver = format!("{}\npropagation = \"1s\"", county.rfc2136());
     let outcome = county.renew(&solver, "late", &["late.test"]).expect_code(75);
-    let told = format!("ns1.test ({}): answers without it", secondary.addr());
+    let told = format!("ns1.test ({}): answers without it", secondary.named_addr());
     assert!(outcome.stderr.contains(&told), "{outcome:?}");
     assert_eq!(county.pebble.requests("/chalZ/"), 0, "{}", county.pebble.log());
     county.expect_tidy(&["_acme-challenge.late.test"]);
@@ -171,7 +177,12 @@ fn an_interrupted_command_leaves_no_record() {
 fn a_sidecar_orders_a_wildcard_and_loads_it() {
     let county = County::new();
     let haproxy = Haproxy::new(HaproxyVersion::V3_2).start();
-    let rest = format!("{}[haproxy.edge]\nsocket = {:?}\ncrt_dir = {:?}\n", county.rest(&county.rfc2136(), "w", &["*.w.test"]), haproxy.socket(), haproxy.crt_dir());
+    let rest = format!(
+        "{}[haproxy.edge]\nsocket = {:?}\ncrt_dir = {:?}\n",
+        county.rest(&county.rfc2136(), "w", &["*.w.test"]),
+        haproxy.socket(),
+        haproxy.crt_dir()
+    );
     let config = county.hotcert.scratch().write("run.toml", county.head(&county.hotcert) + &rest);
     let sidecar = Sidecar::start_unready(&county.hotcert, [OsString::from("--config"), config.into()]);
     let served = poll(sidecar::DEADLINE, || sidecar::serial(&haproxy, "any.w.test"));

@@ -40,7 +40,7 @@ fn haproxy(version: HaproxyVersion, via: Via<'_>, map: &str) -> Haproxy {
 async fn ask(haproxy: &Haproxy, token: &str) -> Answer {
     let name: Identifier = "a.test".parse().unwrap();
     let token: Token = token.parse().unwrap();
-    http01(Target::Address(haproxy.http_addr()), &name, &token).await.unwrap()
+    http01(&Target::Address(haproxy.http_addr()), &name, &token).await.unwrap()
 }
 
 fn block_on(test: impl Future<Output = ()>) {

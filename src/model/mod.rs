@@ -46,7 +46,7 @@ pub use revocation::RevocationReason;
 pub use slot::Slot;
 pub use staple::Staple;
 pub use text::printable;
-pub(crate) use text::sanitised;
+pub(crate) use text::{is_plain, sanitised};
 pub use ticket_file::TicketFile;
 pub use token::Token;
 

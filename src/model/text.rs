@@ -23,7 +23,7 @@ pub fn printable(text: &str, most: usize) -> String {
 
 /// Neither a control character nor one that reorders or hides text (Unicode, section 23.2: bidirectional controls, and other
 /// characters that are not seen).
-fn is_plain(letter: char) -> bool {
+pub(crate) fn is_plain(letter: char) -> bool {
     !letter.is_control()
         && !matches!(letter,
             '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'

@@ -34,7 +34,7 @@ pub struct Answer {
 }
 
 /// Asks for a token. Of several addresses the first that can be connected to is asked, IPv6 before IPv4 as Let's Encrypt does.
-pub async fn http01(target: Target, host: &Identifier, token: &Token) -> Result<Answer, Error> {
+pub async fn http01(target: &Target, host: &Identifier, token: &Token) -> Result<Answer, Error> {
     let ask = async {
         let (address, stream) = target.connect(host, PORT).await?;
         let protocol = |source: hyper::Error| Error::Protocol { address, protocol: "HTTP", source: source.into() };
@@ -108,7 +108,7 @@ mod tests {
     }
 
     async fn look(address: SocketAddr) -> Result<Answer, Error> {
-        http01(Target::Address(address), &"a.test".parse().unwrap(), &"tok".parse().unwrap()).await
+        http01(&Target::Address(address), &"a.test".parse().unwrap(), &"tok".parse().unwrap()).await
     }
 
     #[tokio::test]
@@ -145,7 +145,7 @@ mod tests {
         assert!(matches!(look(address).await, Err(Error::Protocol { .. })));
         assert!(matches!(look(address).await, Err(Error::Unreachable { .. })));
         let name = "nowhere.invalid".parse().unwrap();
-        let error = http01(Target::Resolved, &name, &"tok".parse().unwrap()).await.unwrap_err();
+        let error = http01(&Target::Resolved, &name, &"tok".parse().unwrap()).await.unwrap_err();
         assert!(matches!(error, Error::Unresolvable { .. }), "{error:?}");
 
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -14,7 +14,7 @@ const PORT: u16 = 443;
 
 /// Shakes hands for the challenge of a name; returns what was shown, and by whom. Whether that answers the challenge is for the caller to
 /// see: the server may have chosen no protocol, and shown whatever it has.
-pub async fn tls_alpn(target: Target, host: &Identifier) -> Result<(SocketAddr, Served), Error> {
+pub async fn tls_alpn(target: &Target, host: &Identifier) -> Result<(SocketAddr, Served), Error> {
     let look = async {
         let (address, stream) = target.connect(host, PORT).await?;
         // By name also for an address, whose name is that of its reverse mapping.
@@ -47,11 +47,11 @@ mod tests {
             }
         });
         let host = "a.test".parse().unwrap();
-        let silent = tls_alpn(target, &host).await.unwrap_err();
+        let silent = tls_alpn(&target, &host).await.unwrap_err();
         assert!(matches!(silent, Error::Protocol { .. }) && silent.is_hang_up(), "{silent:?}");
-        let other = tls_alpn(target, &host).await.unwrap_err();
+        let other = tls_alpn(&target, &host).await.unwrap_err();
         assert!(matches!(other, Error::Protocol { .. }) && !other.is_hang_up(), "{other:?}");
         server.await.unwrap();
-        assert!(matches!(tls_alpn(target, &host).await, Err(Error::Unreachable { .. })));
+        assert!(matches!(tls_alpn(&target, &host).await, Err(Error::Unreachable { .. })));
     }
 }

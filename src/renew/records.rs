@@ -57,7 +57,10 @@ impl Renewer<'_> {
         })?;
         let scratch = self.store.scratch(token)?;
         let keeper = Keeper { provider: &dns.provider, zone: zone.as_ref() };
-        if let Err(source) = keeper.add(&record, scratch.path()).await {
+        let added = keeper.add(&record, scratch.path()).await;
+        // It goes before the note does, by which it is found after a crash.
+        drop(scratch);
+        if let Err(source) = added {
             if source.is_without_effect() {
                 self.store.remove_token(token.as_str())?;
             }
@@ -133,7 +136,9 @@ async fn remove(store: &Store, stored: &store::Token) -> Result<(), Error> {
         return Ok(());
     };
     let scratch = store.scratch(&token)?;
-    match (Keeper { provider, zone: zone.as_ref() }).remove(record, scratch.path()).await {
+    let removed = Keeper { provider, zone: zone.as_ref() }.remove(record, scratch.path()).await;
+    drop(scratch);
+    match removed {
         Ok(()) => Ok(store.remove_token(token.as_str())?),
         Err(error) => {
             tracing::warn!(

@@ -23,8 +23,9 @@ pub fn haproxy_tls_lines(listen: SocketAddr) -> String {
     let _ = write!(
         out,
         "\
-# Connections to port 443 are passed on by a frontend of its own. It takes over the addresses of the `bind` lines
-# with `ssl`. These lose their addresses and nothing else: `bind :443 ssl crt …` becomes `bind {TLS_BIND} ssl crt …`.
+# A frontend of its own takes the connections to port 443, and passes them on. It takes over the addresses of the
+# `bind` lines with `ssl`, and in these another one takes their place: `bind :443 ssl crt …` becomes
+#   bind {TLS_BIND} ssl crt …
 frontend hotcert_tls
     mode tcp
     bind :443
@@ -57,6 +58,28 @@ mod tests {
     #[test]
     fn what_asks_for_the_protocol_is_passed_on() {
         insta::assert_snapshot!(haproxy_tls_lines("[::1]:63444".parse().unwrap()), @r"
+        # A frontend of its own takes the connections to port 443, and passes them on. It takes over the addresses of the
+        # `bind` lines with `ssl`, and in these another one takes their place: `bind :443 ssl crt …` becomes
+        #   bind abns@hotcert_https accept-proxy ssl crt …
+        frontend hotcert_tls
+            mode tcp
+            bind :443
+            option tcplog
+            option dontlog-normal
+            timeout client-fin 30s
+            tcp-request inspect-delay 5s
+            tcp-request content accept if { req.ssl_hello_type 1 }
+            use_backend hotcert_tls_alpn if { req.ssl_alpn acme-tls/1 }
+            default_backend hotcert_https
+
+        backend hotcert_tls_alpn
+            mode tcp
+            server hotcert [::1]:63444
+
+        backend hotcert_https
+            mode tcp
+            timeout tunnel 24h
+            server haproxy abns@hotcert_https send-proxy-v2
         ");
     }
 }

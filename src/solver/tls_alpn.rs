@@ -10,9 +10,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use ::aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, SanType};
+use rustls::crypto::aws_lc_rs;
+use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{AlertDescription, ServerConfig};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::AsyncWriteExt;
@@ -161,11 +164,13 @@ fn config(
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?.der().clone();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    // `with_single_cert` would look into the certificate, and refuse its critical extension.
+    let certified = CertifiedKey::new(vec![certificate], any_ecdsa_type(&key)?);
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
     // Nobody comes back.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -16,16 +16,16 @@ const TOKEN: &str = "t0ken/that&is=planted+here";
 /// Adds and removes one value, as lego's programs do.
 fn hook(county: &County) -> PathBuf {
     tool::packaged("nsupdate");
-    let (address, key) = (county.bind.addr().ip(), county.bind.key_file());
+    let (port, key) = (county.bind.addr().port(), county.bind.key_file());
     let script = format!(
         "#!/bin/sh
 set -eu
 env | cut -d= -f1 | sort | tr '\\n' ' ' >>\"$0.env\"
 case $1 in
     present) line=\"update add $2 60 TXT \\\"$3\\\"\" ;;
-    cleanup) [ ! -e "$0.broken" ]; line=\"update delete $2 TXT \\\"$3\\\"\" ;;
+    cleanup) [ ! -e \"$0.broken\" ]; line=\"update delete $2 TXT \\\"$3\\\"\" ;;
 esac
-printf 'server {address} 53\\n%s\\nsend\\n' \"$line\" | nsupdate -k '{key}'
+printf 'server 127.0.0.1 {port}\\n%s\\nsend\\n' \"$line\" | nsupdate -k '{key}'
 ",
         key = key.display()
     );
@@ -72,7 +72,10 @@ fn a_program_that_fails_is_quoted() {
     let hook = county.hotcert.scratch().write("hook.sh", "#!/bin/sh\necho \"no luck with $2\" >&2\nexit 7\n");
     county.hotcert.scratch().chmod("hook.sh", 0o755);
     let outcome = county.renew(&format!("provider = \"exec\"\nprogram = {hook:?}"), "a", &["a.test"]).expect_code(75);
-    assert!(outcome.stdout.contains("(exit status: 7), and printed: no luck with _acme-challenge.a.test."), "{outcome:?}");
+    assert!(
+        outcome.stdout.contains("(exit status: 7), and printed: no luck with _acme-challenge.a.test."),
+        "{outcome:?}"
+    );
     assert_eq!(county.pebble.requests("/chalZ/"), 0);
 }
 
@@ -111,7 +114,7 @@ main() {
 main "$@"
 "#,
     );
-    let (address, key) = (county.bind.addr().ip(), county.bind.key_file());
+    let (port, key) = (county.bind.addr().port(), county.bind.key_file());
     scratch.write(
         "acme/dnsapi/dns_standin.sh",
         format!(
@@ -123,7 +126,7 @@ _dns_standin_send() {{
     return 1
   fi
   _saveaccountconf_mutable STANDIN_TOKEN "$STANDIN_TOKEN"
-  printf 'server {address} 53\n%s\nsend\n' "$1" | nsupdate -k '{key}'
+  printf 'server 127.0.0.1 {port}\n%s\nsend\n' "$1" | nsupdate -k '{key}'
 }}
 dns_standin_add() {{
   fulldomain=$1
@@ -148,7 +151,8 @@ fn a_script_of_acme_sh_keeps_the_records_and_its_secret_stays_with_it() {
     let county = County::new();
     let home = acme_sh(&county);
     let environment = county.hotcert.scratch().write("standin.env", format!("export STANDIN_TOKEN='{TOKEN}'\n"));
-    let solver = format!("provider = \"acme.sh\"\napi = \"dns_standin\"\nhome = {home:?}\nenvironment_file = {environment:?}");
+    let solver =
+        format!("provider = \"acme.sh\"\napi = \"dns_standin\"\nhome = {home:?}\nenvironment_file = {environment:?}");
     let command = ["renew", "-vvv", "--json"].iter().map(OsString::from);
     let command = command.chain(county.flags(&solver, "shared", &["shared.test", "*.shared.test"]));
     let running = county.hotcert.spawn(command.collect::<Vec<_>>());
@@ -181,7 +185,8 @@ fn what_a_script_of_acme_sh_prints_is_told_without_its_secrets() {
     let home = acme_sh(&county);
     let wrong = format!("{TOKEN}+wrong");
     let environment = county.hotcert.scratch().write("standin.env", format!("STANDIN_TOKEN={wrong}\n"));
-    let solver = format!("provider = \"acme.sh\"\napi = \"dns_standin\"\nhome = {home:?}\nenvironment_file = {environment:?}");
+    let solver =
+        format!("provider = \"acme.sh\"\napi = \"dns_standin\"\nhome = {home:?}\nenvironment_file = {environment:?}");
     let outcome = county.renew(&solver, "a", &["a.test"]).expect_code(75);
     assert!(outcome.stdout.contains("this is no good: …"), "{outcome:?}");
     assert!(!outcome.stdout.contains(&wrong) && !outcome.stderr.contains(&wrong), "{outcome:?}");

@@ -26,19 +26,32 @@ fn what_is_wrong_costs_no_order_and_says_what_to_do() {
         (of(there.clone(), &alone, ""), "a.test", "`name` is not set", "tsig-keygen"),
         (of(there.clone(), &broken, ""), "a.test", "is no key for updates", "tsig-keygen"),
         (of(there.clone(), &good, "zone = \"acme.example\""), "a.test", "is not in the zone acme.example", "`zone`"),
-        (of(there.clone(), &good, ""), "a.example.net", "not authoritative for _acme-challenge.a.example.net", "primary"),
+        (
+            of(there.clone(), &good, ""),
+            "a.example.net",
+            "not authoritative for _acme-challenge.a.example.net",
+            "primary",
+        ),
         (of(nobody.addr().to_string(), &good, ""), "a.test", "cannot be reached", "dig +tcp"),
         (of("no-such-host.test:53".to_owned(), &good, ""), "a.test", "cannot be reached", "dig +tcp"),
         ("provider = \"exec\"\nprogram = \"/etc/passwd\"".to_owned(), "a.test", "cannot run /etc/passwd", "executable"),
-        ("provider = \"acme.sh\"\napi = \"dns_cf\"\nhome = \"/nowhere\"".to_owned(), "a.test", "no DNS script dns_cf", "`home`"),
         (
-            format!("provider = \"cloudflare\"\nzone = \"test\"\ncredentials = {{ api_token_file = {:?} }}", "/nowhere/token"),
+            "provider = \"acme.sh\"\napi = \"dns_cf\"\nhome = \"/nowhere\"".to_owned(),
+            "a.test",
+            "no DNS script dns_cf",
+            "`home`",
+        ),
+        (
+            format!(
+                "provider = \"cloudflare\"\nzone = \"test\"\ncredentials = {{ api_token_file = {:?} }}",
+                "/nowhere/token"
+            ),
             "a.test",
             "cannot read the secret /nowhere/token",
             "ls -l",
         ),
     ] {
-        let outcome = county.renew(&solver, "a", &[domain]);
+        let outcome = county.run(&["renew", "a", "--force", "-v", "--json"], &solver, "a", &[domain]);
         assert_ne!(outcome.code, Some(0), "{outcome:?}");
         let told = outcome.json();
         let text = told.to_string();
@@ -48,7 +61,8 @@ fn what_is_wrong_costs_no_order_and_says_what_to_do() {
     assert_eq!(county.pebble.orders(), 0);
     // The key is known and may not change the zone: only the change itself tells.
     let stranger = file("stranger.key", key("stranger"));
-    let outcome = county.renew(&of(there, &stranger, ""), "a", &["a.test"]).expect_code(75);
+    let solver = of(there, &stranger, "");
+    let outcome = county.run(&["renew", "a", "--force", "-v", "--json"], &solver, "a", &["a.test"]).expect_code(75);
     assert!(outcome.stdout.contains("refuses to change _acme-challenge.a.test"), "{outcome:?}");
     assert!(outcome.stdout.contains("grant stranger name"), "{outcome:?}");
     assert!(!outcome.stderr.contains("left behind"), "{outcome:?}");

@@ -55,6 +55,17 @@ impl Dns {
         self.post("/add-a", &json!({ "host": host, "addresses": addresses }));
     }
 
+    /// Sets the address of hosts that have none of their own; empty for none.
+    pub fn set_default_ipv4(&self, address: &str) {
+        self.post("/set-default-ipv4", &json!({ "ip": address }));
+    }
+
+    /// Sets the CAA records of a host, each a tag with a value.
+    pub fn add_caa(&self, host: &str, records: &[(&str, &str)]) {
+        let policies: Vec<_> = records.iter().map(|(tag, value)| json!({ "tag": tag, "value": value })).collect();
+        self.post("/add-caa", &json!({ "host": host, "policies": policies }));
+    }
+
     /// Makes one host an alias of another.
     pub fn set_cname(&self, host: &str, target: &str) {
         self.post("/set-cname", &json!({ "host": host, "target": target }));

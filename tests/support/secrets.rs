@@ -28,6 +28,11 @@ impl Secret {
         // ECPrivateKey (RFC 5915): version 1, then 32 octets. Of an RSA key, the primes stand in the second half.
         let elliptic = der.windows(5).position(|window| window == [2, 1, 1, 4, 32]);
         let secret = elliptic.map_or(der.get(der.len() / 2..), |at| der.get(at + 5..at + 37)).expect("a whole key");
+        Self::of_bytes(name, secret)
+    }
+
+    /// Takes a secret that is nothing but bytes.
+    pub fn of_bytes(name: &str, secret: &[u8]) -> Self {
         let (mut raw, mut text) = (Vec::new(), Vec::new());
         for piece in secret.windows(PIECE).step_by(STRIDE) {
             raw.push(latin1(piece));

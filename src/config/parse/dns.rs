@@ -221,7 +221,7 @@ mod tests {
         let config = config("provider = \"cloudflare\"\ncredentials = { api_token_file = \"/nowhere/t\" }").unwrap();
         let told = config.unreadable[0].to_string();
         assert!(
-            told.starts_with("hotcert.toml:5:36: solver.dns.credentials.api_token_file: cannot read /nowhere/t"),
+            told.starts_with("hotcert.toml:5:34: solver.dns.credentials.api_token_file: cannot read /nowhere/t"),
             "{told}"
         );
     }

@@ -20,7 +20,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 pub use caa::{Asking, Caa, CaaSet, Forbidden};
 pub use zone::{Server, Zone, txt_at};
 
-use crate::model::{DnsName, sanitised};
+use crate::model::{DnsName, is_plain, sanitised};
 use crate::schedule::Retry;
 
 /// The port of DNS servers.
@@ -350,9 +350,12 @@ fn text(data: &RData) -> Option<String> {
     Some(plain(&txt.txt_data.concat()))
 }
 
-/// Bytes as text, likewise.
+/// Bytes as text, likewise; a tab is as good as a space.
 fn plain(bytes: &[u8]) -> String {
-    let replace =
-        |letter: char| if sanitised(letter.encode_utf8(&mut [0; 4])).is_empty() { '\u{FFFD}' } else { letter };
+    let replace = |letter| match letter {
+        '\t' => ' ',
+        letter if is_plain(letter) => letter,
+        _ => '\u{FFFD}',
+    };
     String::from_utf8_lossy(bytes).chars().map(replace).collect()
 }

@@ -48,7 +48,7 @@ async fn ask(
         Err((place, error)) => return misrouted(place, error, "the probe address has no address"),
     };
     let url = format!("http://{name}{}", token.path());
-    match probe::http01(target, name, token).await {
+    match probe::http01(&target, name, token).await {
         Ok(answer) => match judge(&answer, expected) {
             None => {
                 tracing::debug!(%name, address = %answer.address, "pre-flight passed");

@@ -43,7 +43,7 @@ async fn ask(name: &Identifier, solver: &Solver, there: Target, expected: &str) 
         Err((place, error)) => return misrouted(place, error, "the probe address has no address"),
     };
     let asked = |address: SocketAddr| format!("acme-tls/1 for {} at {address}", name.handshake_name());
-    match probe::tls_alpn(target, name).await {
+    match probe::tls_alpn(&target, name).await {
         Ok((address, served)) => match judge(&served, expected) {
             None => {
                 tracing::debug!(%name, %address, "pre-flight passed");
@@ -105,7 +105,6 @@ fn describe(served: &Served) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::Target;
     use crate::solver::Responder;
 
     #[tokio::test]
@@ -113,7 +112,7 @@ mod tests {
         let responder = Responder::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let name = "a.test".parse().unwrap();
         responder.add(&name, &random_token(), "t.thumb").await.unwrap();
-        let (_, mut served) = probe::tls_alpn(Target::Address(responder.local_addr()), &name).await.unwrap();
+        let (_, mut served) = probe::tls_alpn(&Target::Address(responder.local_addr()), &name).await.unwrap();
         assert_eq!(judge(&served, "t.thumb"), None);
         assert!(judge(&served, "t.other").unwrap().contains("another program"));
         served.alpn = None;

@@ -116,4 +116,24 @@ mod tests {
             assert!(error.starts_with(&format!("/etc/env:{line}: ")), "{error}");
         }
     }
+
+    #[tokio::test]
+    async fn a_script_gets_its_words_as_they_are() {
+        let home = tempfile::tempdir().unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("dnsapi")).unwrap();
+        std::fs::write(home.path().join("acme.sh"), "_initpath() { :; }\n\"$@\"\n").unwrap();
+        let script = "dns_x_rm() { printf '[%s]' \"$#\" \"$@\" \"$HOME\" \"$X\"; return 3; }\n";
+        std::fs::write(home.path().join("dnsapi/dns_x.sh"), script).unwrap();
+        let environment = home.path().join("env");
+        std::fs::write(&environment, "X=$(id) '\";\n").unwrap();
+        let script = Script { api: "dns_x", home: home.path(), environment: Some(&environment) };
+        check(&script).unwrap();
+        let record =
+            Record { name: "_acme-challenge.a.test".parse().unwrap(), value: crate::model::RecordValue::of("x") };
+        let error = script.change(scratch.path(), Change::Remove, &record).await.unwrap_err().to_string();
+        let words = format!("[2][_acme-challenge.a.test][{}][{}][…]", record.value, scratch.path().display());
+        assert!(error.contains("(exit status: 3)") && error.ends_with(&words), "{error}");
+        assert!(check(&Script { api: "dns_y", ..script }).is_err());
+    }
 }

@@ -12,7 +12,7 @@ const ACME_IDENTIFIER: &str = "1.3.6.1.5.5.7.1.31";
 
 /// The alert that a client gets. It trusts nobody, so it goes on with no server.
 async fn refused(address: SocketAddr, name: &str, protocols: &[&[u8]]) -> AlertDescription {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut client = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
     client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
@@ -41,7 +41,7 @@ async fn the_certificate_has_the_digest_and_the_name_alone() {
     ] {
         let name = name.parse().unwrap();
         responder.add(&name, &token, "abc.thumb").await.unwrap();
-        let (_, served) = tls_alpn(Target::Address(responder.local_addr()), &name).await.unwrap();
+        let (_, served) = tls_alpn(&Target::Address(responder.local_addr()), &name).await.unwrap();
         assert_eq!((served.alpn.as_deref(), served.chain.len()), (Some("acme-tls/1"), 0));
         let (_, leaf) = X509Certificate::from_der(&served.leaf).unwrap();
         let names = leaf.subject_alternative_name().unwrap().unwrap();
