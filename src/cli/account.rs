@@ -163,7 +163,7 @@ impl Account {
 
 fn sentence(args: &Args, change: Change, issuer: &str) -> String {
     let (done, nothing) = match args {
-        Args::Register { .. } => ("registered", "was registered already"),
+        Args::Register { .. } => ("is registered", "was registered already"),
         Args::Update { .. } => ("has these contacts now", "has these contacts already"),
         Args::Rollover(_) => ("has a new key", "has its key"),
         Args::Deactivate { .. } => ("is deactivated", "was deactivated already"),

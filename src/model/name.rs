@@ -30,7 +30,7 @@ impl CertName {
     pub fn from_user(text: &str) -> Result<Self, Invalid> {
         let by_name = text.parse();
         if by_name.is_err()
-            && (text.starts_with("*.") || !text.is_ascii())
+            && (text.starts_with("*.") || text.contains(':') || !text.is_ascii())
             && let Ok(identifier) = text.parse::<Identifier>()
         {
             return Self::of(&identifier);
@@ -47,7 +47,11 @@ impl CertName {
                 None => name.parse(),
             },
             // A colon would end the path part of a `HAProxy` address, and is no part of a portable file name.
-            Identifier::Ip(address) => format!("{address}").replace(':', "-").parse(),
+            Identifier::Ip(address) => {
+                let name = address.to_string().replace(':', "-");
+                // `::1` is `0::1`: a name does not begin with a dash.
+                if name.starts_with('-') { format!("0{name}").parse() } else { name.parse() }
+            }
         }
     }
 }
@@ -148,6 +152,7 @@ mod tests {
         assert_eq!(name("*.example.org"), "_.example.org");
         assert_eq!(name("Bücher.example"), "xn--bcher-kva.example");
         assert_eq!(name("2001:db8::1"), "2001-db8--1");
+        assert_eq!(name("::1"), "0--1");
         for unfit in ["shop.key".to_owned(), ["a".repeat(50).as_str(); 4].join(".")] {
             assert!(CertName::of(&unfit.parse().unwrap()).is_err(), "{unfit}");
         }
@@ -157,6 +162,7 @@ mod tests {
     fn a_person_may_type_a_domain_for_a_name() {
         assert_eq!(CertName::from_user("*.a.test").unwrap().as_str(), "_.a.test");
         assert_eq!(CertName::from_user("bücher.example").unwrap().as_str(), "xn--bcher-kva.example");
-        assert!(CertName::from_user("a/b").is_err());
+        assert_eq!(CertName::from_user("2001:db8::1").unwrap().as_str(), "2001-db8--1");
+        assert!(CertName::from_user("a/b").is_err() && CertName::from_user("a:b").is_err());
     }
 }

@@ -62,7 +62,7 @@ impl Renewer<'_> {
     ) -> Result<bool, Error> {
         let key = read_key(next.pem.as_str(), issuer)?;
         let found =
-            Account::find(&connect(issuer)?, directory, &key).await.map_err(|source| Error::acme(issuer, source))?;
+            Account::find(&connect(issuer)?, directory, &key).await.map_err(|source| Error::asking(issuer, source))?;
         if found.is_some() {
             self.store.take_next_account_key(lock)?;
             tracing::info!(issuer = issuer.name, "an interrupted change of the account's key is finished");

@@ -72,14 +72,13 @@ impl<'a> Answers<'a> {
         self.presented.push((solver.name.clone(), token.clone()));
         let place = match way {
             Way::Here { place, .. } => place.clone(),
-            Way::Handshake(_) => None,
+            Way::Handshake(_) | Way::Set => None,
             Way::Map(map) => Some(Place::Map(map.clone())),
             Way::Dns(dns) => {
                 let added = self.renewer.add_record(self.certificate, name, dns, token, key_authorization).await?;
                 self.awaited.push(added);
                 return Ok(());
             }
-            Way::Set => None,
         };
         if let Some(place) = place {
             self.renewer.store.put_token(&store::Token {

@@ -159,8 +159,10 @@ pub enum Error {
         source: Box<probe::dns::Error>,
     },
     /// The authority refused, or cannot be reached.
-    #[error("ordering from {issuer} failed")]
+    #[error("{doing} {issuer} failed")]
     Acme {
+        /// What was wanted, such as `ordering from`.
+        doing: &'static str,
         /// Which issuer.
         issuer: String,
         /// Why.
@@ -189,7 +191,12 @@ pub enum Error {
 
 impl Error {
     pub(super) fn acme(issuer: &Issuer, source: acme::Error) -> Self {
-        Self::Acme { issuer: issuer.name.clone(), source: Box::new(source) }
+        Self::Acme { doing: "ordering from", issuer: issuer.name.clone(), source: Box::new(source) }
+    }
+
+    /// The same, for what is no order.
+    pub(super) fn asking(issuer: &Issuer, source: acme::Error) -> Self {
+        Self::Acme { doing: "asking", issuer: issuer.name.clone(), source: Box::new(source) }
     }
 
     pub(super) fn held(name: &CertName, hold: Hold) -> Self {

@@ -60,7 +60,7 @@ impl Renewer<'_> {
                 return Ok(None);
             }
             let account = self.restore(issuer, directory, &key, record).await?;
-            account.registration().await.map(Some).map_err(|source| Error::acme(issuer, source))
+            account.registration().await.map(Some).map_err(|source| Error::asking(issuer, source))
         };
         standing.asked = asked.await.transpose();
         Ok(standing)
@@ -79,7 +79,7 @@ impl Renewer<'_> {
         }
         let key = self.account_key(directory, issuer).await?;
         if let Some(record) = self.recorded(directory)? {
-            let failed = |source| Error::acme(issuer, source);
+            let failed = |source| Error::asking(issuer, source);
             if Account::find(&connect(issuer)?, directory, &key).await.map_err(failed)?.is_some() {
                 let is_told = issuer.contact.is_empty() || record.contact == issuer.contact;
                 return if is_told { Ok(Change::Nothing) } else { self.tell_contacts(issuer, directory).await };
@@ -106,7 +106,7 @@ impl Renewer<'_> {
     /// which of the two counts. Waits for orders that are under way, for their challenges are answered by the old one.
     pub async fn roll_over_account(&self, issuer: &Issuer) -> Result<Change, Error> {
         let directory = directory(issuer)?;
-        let failed = |source| Error::acme(issuer, source);
+        let failed = |source| Error::asking(issuer, source);
         let _own = self.own_account(directory).await?;
         let begun = self.store.account(directory.as_str())?.and_then(|stored| stored.next);
         let (record, key) = self.active(issuer, directory).await?;
@@ -153,7 +153,7 @@ impl Renewer<'_> {
         let change = match account.deactivate().await {
             Ok(_) => Change::Done,
             Err(error) if error.says_account_is_over() => Change::Nothing,
-            Err(error) => return Err(Error::acme(issuer, error)),
+            Err(error) => return Err(Error::asking(issuer, error)),
         };
         record.deactivated_at = Some(self.clock.now());
         let lock = self.lock_account(directory).await?;
@@ -164,7 +164,7 @@ impl Renewer<'_> {
     async fn tell_contacts(&self, issuer: &Issuer, directory: &DirectoryUrl) -> Result<Change, Error> {
         let (record, key) = self.active(issuer, directory).await?;
         let account = self.restore(issuer, directory, &key, &record).await?;
-        account.set_contacts(&issuer.contact).await.map_err(|source| Error::acme(issuer, source))?;
+        account.set_contacts(&issuer.contact).await.map_err(|source| Error::asking(issuer, source))?;
         let lock = self.lock_account(directory).await?;
         self.store.save_account_record(&lock, &AccountRecord { contact: issuer.contact.clone(), ..record })?;
         Ok(Change::Done)
@@ -193,7 +193,7 @@ impl Renewer<'_> {
         record: &AccountRecord,
     ) -> Result<Account, Error> {
         let restored = Account::restore(&connect(issuer)?, directory, key, &record.url).await;
-        restored.map_err(|source| Error::acme(issuer, source))
+        restored.map_err(|source| Error::asking(issuer, source))
     }
 
     /// Waits until no order uses the account, and keeps others from beginning.

@@ -39,7 +39,7 @@ impl Renewer<'_> {
         }
         acme::revoke_by_key(&connect(issuer)?, directory, bundle.key(), bundle.leaf(), reason)
             .await
-            .map_err(|source| Error::acme(issuer, source))
+            .map_err(|source| Error::asking(issuer, source))
     }
 
     async fn revoke_by_account(
@@ -52,6 +52,6 @@ impl Renewer<'_> {
         let _use = self.use_account(directory).await?;
         let (record, key) = self.active(issuer, directory).await?;
         let account = self.restore(issuer, directory, &key, &record).await?;
-        account.revoke(bundle.leaf(), reason).await.map_err(|source| Error::acme(issuer, source))
+        account.revoke(bundle.leaf(), reason).await.map_err(|source| Error::asking(issuer, source))
     }
 }

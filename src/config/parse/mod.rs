@@ -5,13 +5,13 @@ mod dns;
 mod group;
 mod issuer;
 mod node;
+mod resolver;
 mod solver;
 mod tickets;
 mod tls;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use toml::de::DeValue;
@@ -23,8 +23,6 @@ pub(super) use issuer::check_mail;
 
 /// The only version of the file's syntax.
 const VERSION: &str = "1";
-/// The port of DNS servers, where none is given.
-const DNS_PORT: u16 = 53;
 
 /// Reads a whole file; `Err` has every problem.
 pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
@@ -37,7 +35,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
     });
     let state_dir = top.get_or(&mut reader, "state_dir", DEFAULT_STATE_DIR.to_owned(), text).into();
     let trust = top.get(&mut reader, "trust", |value| one_or_more(value, path)).unwrap_or_default();
-    let resolver = top.get(&mut reader, "resolver", |value| one_or_more(value, dns_server)).unwrap_or_default();
+    let resolver = resolver::resolver(&mut top, &mut reader);
     let issuers = issuer::issuers(&mut top, &mut reader);
     let solvers = solver::solvers(&mut top, &mut reader);
     let nodes = node::nodes(&mut top, &mut reader);
@@ -68,16 +66,6 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
         warnings: reader.warnings,
         unreadable: reader.unreadable,
     })
-}
-
-/// An address, with or without a port. No name: there would be nobody to ask where it is.
-fn dns_server(value: &DeValue<'_>) -> Result<SocketAddr, String> {
-    let text = text(value)?;
-    let server = match text.parse::<IpAddr>() {
-        Ok(address) => Some(SocketAddr::new(address, DNS_PORT)),
-        Err(_) => text.parse().ok().filter(|server: &SocketAddr| server.port() != 0),
-    };
-    server.ok_or_else(|| format!("{text:?} is no address of a DNS server, such as 192.0.2.53 or [2001:db8::53]:5353"))
 }
 
 fn not_yet(reader: &mut Reader<'_>, key: &str, what: &str) {

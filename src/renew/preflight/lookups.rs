@@ -17,8 +17,6 @@ use crate::solver::{persist_record, persists, txt_line};
 
 /// Names that are looked up at the same time: enough for a hundred names within a second or two, and no burden for any server.
 const AT_ONCE: usize = 8;
-/// The label of the records that prove a name by dns-01 (RFC 8555, section 8.4).
-const CHALLENGE_LABEL: &str = "_acme-challenge";
 /// Challenges for which the authority connects to the name.
 const CONNECTING: [ChallengeKind; 2] = [ChallengeKind::Http01, ChallengeKind::TlsAlpn01];
 
@@ -70,7 +68,7 @@ impl<'a> Lookups<'a> {
         solver: &Solver,
         applicant: &Applicant<'_>,
     ) -> Result<(), Error> {
-        let Some((at, told)) = DnsName::of(name).and_then(|at| self.told.get_key_value(&at)) else { return Ok(()) };
+        let Some(told) = self.told(name) else { return Ok(()) };
         let kind = solver.kind();
         let outcome = async {
             told.check_caa(name, kind, applicant)?;
@@ -80,11 +78,12 @@ impl<'a> Lookups<'a> {
                     let is_certain = solver.probe.is_none() || self.resolver.is_configured();
                     told.check_addresses(name, is_certain)
                 }
-                ChallengeKind::Dns01 => self.check_delegation(name, at).await,
+                // Its road begins where the record has to be, which is looked up there.
+                ChallengeKind::Dns01 => Ok(()),
                 ChallengeKind::DnsPersist01 => self.check_record(name, applicant).await,
             }
         };
-        outcome.await.map_err(|obstacle| Error::Obstacle(Box::new(obstacle)))
+        outcome.await.map_err(Error::Obstacle)
     }
 
     /// Where an authority asks for a challenge: where the configured servers say that the name is.
@@ -106,38 +105,15 @@ impl<'a> Lookups<'a> {
     }
 
     fn addresses(&self, name: &Identifier) -> Option<&[IpAddr]> {
-        let told = self.told.get(&DnsName::of(name)?)?;
-        told.addresses.as_ref()?.as_deref().ok()
+        self.told(name)?.addresses.as_ref()?.as_deref().ok()
     }
 
-    /// Follows the aliases of a challenge's record, and tells where it will be.
-    async fn check_delegation(&self, name: &Identifier, at: &DnsName) -> Result<(), Obstacle> {
-        // Too long a name is refused where it is to be placed.
-        let Ok(record) = at.below(CHALLENGE_LABEL) else { return Ok(()) };
-        let target = match self.resolver.target_of(&record).await {
-            Ok(target) => target,
-            Err(source @ (dns::Error::Endless { .. } | dns::Error::OddTarget { .. })) => {
-                return Err(Obstacle::Delegation { name: name.clone(), source: Box::new(source) });
-            }
-            Err(error) => {
-                tracing::warn!(%name, %error, "it is not known where the record of the challenge has to be");
-                return Ok(());
-            }
-        };
-        if target != record {
-            tracing::info!(%name, %record, %target, "the challenge is delegated");
-        }
-        match self.resolver.zone_of(&target).await {
-            Ok(zone) => {
-                tracing::debug!(%name, record = %target, zone = %zone.name, servers = zone.servers.len(), "the zone of the challenge")
-            }
-            Err(error) => tracing::warn!(%name, %error, "the zone of the challenge is not known"),
-        }
-        Ok(())
+    fn told(&self, name: &Identifier) -> Option<&Told> {
+        self.told.get(&DnsName::of(name)?)
     }
 
     /// Looks for the record that proves a name for good.
-    async fn check_record(&self, name: &Identifier, applicant: &Applicant<'_>) -> Result<(), Obstacle> {
+    async fn check_record(&self, name: &Identifier, applicant: &Applicant<'_>) -> Result<(), Box<Obstacle>> {
         let (Some(account), Some(authority)) = (applicant.account, applicant.identities.first()) else {
             tracing::warn!(%name, "the authority does not tell by which domain a record names it, so there is nothing to look for");
             return Ok(());
@@ -152,24 +128,21 @@ impl<'a> Lookups<'a> {
                 tracing::warn!(%name, %error, "the record that proves the name could not be looked up");
                 return Ok(());
             }
-            Err(source) => return Err(Obstacle::Unknown { name: name.clone(), source: Box::new(source) }),
+            Err(source) => {
+                return Err(Box::new(Obstacle::Unknown { name: name.clone(), source: Box::new(source) }));
+            }
         };
         if found.iter().any(|text| persists(text, name, applicant.identities, account, applicant.now)) {
             return Ok(());
         }
         let (line, issuer) = (txt_line(&at, &text), applicant.issuer.to_owned());
-        Err(Obstacle::NotPersistent { name: name.clone(), issuer, at, line, found })
+        Err(Box::new(Obstacle::NotPersistent { name: name.clone(), issuer, at, line, found }))
     }
 }
 
 impl Told {
     async fn of(resolver: &Resolver, name: &DnsName, with_addresses: bool) -> Self {
-        let addresses = async {
-            match with_addresses {
-                true => Some(resolver.addresses(name).await),
-                false => None,
-            }
-        };
+        let addresses = async { if with_addresses { Some(resolver.addresses(name).await) } else { None } };
         let (caa, addresses) = tokio::join!(resolver.caa(name), addresses);
         Self { caa, addresses }
     }
@@ -178,7 +151,12 @@ impl Told {
         self.caa.as_ref().err().filter(|error| error.is_unheard())
     }
 
-    fn check_caa(&self, name: &Identifier, kind: ChallengeKind, applicant: &Applicant<'_>) -> Result<(), Obstacle> {
+    fn check_caa(
+        &self,
+        name: &Identifier,
+        kind: ChallengeKind,
+        applicant: &Applicant<'_>,
+    ) -> Result<(), Box<Obstacle>> {
         let set = match &self.caa {
             Ok(Some(set)) => set,
             Ok(None) => return Ok(()),
@@ -194,18 +172,18 @@ impl Told {
         let Applicant { identities, account, .. } = *applicant;
         match set.forbids(&Asking { identities, account, kind, is_wildcard: name.is_wildcard() }) {
             None => Ok(()),
-            Some(forbidden) => Err(Obstacle::Forbidden {
+            Some(forbidden) => Err(Box::new(Obstacle::Forbidden {
                 name: name.clone(),
                 issuer: applicant.issuer.to_owned(),
                 at: set.at.clone(),
                 records: forbidden.records.into_iter().cloned().collect(),
                 reason: forbidden.reason,
                 cure: forbidden.cure,
-            }),
+            })),
         }
     }
 
-    fn check_addresses(&self, name: &Identifier, is_certain: bool) -> Result<(), Obstacle> {
+    fn check_addresses(&self, name: &Identifier, is_certain: bool) -> Result<(), Box<Obstacle>> {
         let exists = match &self.addresses {
             Some(Ok(addresses)) if addresses.is_empty() => true,
             Some(Err(dns::Error::NoSuchName { .. })) => false,
@@ -217,7 +195,7 @@ impl Told {
         };
         let obstacle = Obstacle::NoAddress { name: name.clone(), exists };
         if is_certain {
-            return Err(obstacle);
+            return Err(Box::new(obstacle));
         }
         tracing::warn!(%name, error = %obstacle, "the authority may be told otherwise");
         Ok(())

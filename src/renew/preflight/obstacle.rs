@@ -33,14 +33,6 @@ pub enum Obstacle {
         /// Whether there are other records of it.
         exists: bool,
     },
-    /// Where the record of a challenge has to be cannot be found out.
-    #[error("the DNS does not tell where the record of the challenge for {} has to be", .name.human())]
-    Delegation {
-        /// The name.
-        name: Identifier,
-        /// Why.
-        source: Box<dns::Error>,
-    },
     /// The record that proves a name for good is not there.
     #[error("no record proves {} to {issuer}: at {at} the DNS has {}", .name.human(), texts(.found))]
     NotPersistent {
@@ -86,7 +78,7 @@ impl Obstacle {
             Self::NotPersistent { line, .. } => {
                 format!("no order was spent. Set this record once; it proves the name from then on:\n\n{line}")
             }
-            Self::Delegation { source, .. } | Self::Unknown { source, .. } => source.hint(),
+            Self::Unknown { source, .. } => source.hint(),
         }
     }
 }

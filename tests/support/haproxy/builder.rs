@@ -148,6 +148,12 @@ impl Builder {
         self.file("placeholder.pem", &placeholder.fullchain_and_key())
     }
 
+    /// Takes plain HTTP on `::1`, too.
+    pub fn ipv6(mut self) -> Self {
+        self.config = self.config.replace("bind 127.0.0.1:{http}", "bind 127.0.0.1:{http}\n    bind [::1]:{http}");
+        self
+    }
+
     /// Sets the arguments of the TLS bind line, such as `ssl crt {dir}/certs/a.pem alpn h2`.
     pub fn tls(mut self, arguments: &str) -> Self {
         arguments.clone_into(&mut self.tls);

@@ -87,6 +87,11 @@ impl Pki {
         &self.intermediates
     }
 
+    /// The key that signs leaves, for another program that does.
+    pub fn issuer_key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// Begins a leaf for one name, a DNS name or an IP address: ECDSA P-256, from yesterday to 90 days from now.
     pub fn leaf(&self, name: &str) -> LeafBuilder<'_> {
         LeafBuilder::new(Some(self), name)
