@@ -4,6 +4,8 @@
 
 #[path = "e2e_dns01/crash.rs"]
 mod crash;
+#[path = "e2e_dns01/hosted.rs"]
+mod hosted;
 #[path = "e2e_dns01/programs.rs"]
 mod programs;
 #[path = "e2e_dns01/refused.rs"]
@@ -11,6 +13,7 @@ mod refused;
 mod support;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use rustix::process::Signal;
@@ -58,17 +61,11 @@ impl County {
     }
 
     fn head(&self, hotcert: &Hotcert) -> String {
-        format!("version = 1\nstate_dir = {:?}\nresolver = \"{}\"\n", hotcert.state_dir(), self.bind.addr())
+        head(hotcert, self.bind.addr())
     }
 
     fn rest(&self, solver: &str, name: &str, domains: &[&str]) -> String {
-        format!(
-            "[issuer.pebble]\ndirectory = {:?}\nroot_ca = {:?}\ncontact = [\"admin@example.org\"]\nterms_agreed = true\n\
-             [solver.dns]\ntype = \"dns-01\"\n{solver}\n\
-             [[certificate]]\nname = {name:?}\ndomains = {domains:?}\n",
-            self.pebble.directory(),
-            self.pebble.root_ca(),
-        )
+        rest(&self.pebble, &format!("[solver.dns]\ntype = \"dns-01\"\n{solver}\n"), name, domains)
     }
 
     /// Orders what is due.
@@ -96,6 +93,20 @@ impl County {
         }
         expect_no_notes(&self.hotcert);
     }
+}
+
+fn head(hotcert: &Hotcert, resolver: SocketAddr) -> String {
+    format!("version = 1\nstate_dir = {:?}\nresolver = \"{resolver}\"\n", hotcert.state_dir())
+}
+
+/// The authority, the solvers and a certificate.
+fn rest(pebble: &Pebble, solvers: &str, name: &str, domains: &[&str]) -> String {
+    format!(
+        "[issuer.pebble]\ndirectory = {:?}\nroot_ca = {:?}\ncontact = [\"admin@example.org\"]\nterms_agreed = true\n\
+         {solvers}[[certificate]]\nname = {name:?}\ndomains = {domains:?}\n",
+        pebble.directory(),
+        pebble.root_ca(),
+    )
 }
 
 #[track_caller]

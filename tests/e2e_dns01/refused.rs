@@ -1,8 +1,9 @@
 //! What is wrong with a server or a key is found before an order is spent, and told with a cure.
 
-use super::County;
+use super::{County, expect_no_notes, head, rest};
 use crate::support::bind::{SECRET, key};
 use crate::support::net::Port;
+use crate::support::secrets;
 
 #[test]
 fn what_is_wrong_costs_no_order_and_says_what_to_do() {
@@ -67,4 +68,29 @@ fn what_is_wrong_costs_no_order_and_says_what_to_do() {
     assert!(outcome.stdout.contains("grant stranger name"), "{outcome:?}");
     assert!(!outcome.stderr.contains("left behind"), "{outcome:?}");
     county.expect_tidy(&["_acme-challenge.a.test"]);
+}
+
+/// The order that was begun is continued with the other solver.
+#[test]
+fn a_solver_whose_record_cannot_be_added_gives_way_to_the_next() {
+    let county = County::new();
+    let stranger = county.hotcert.scratch().write("stranger.key", key("stranger"));
+    let with = |key: &std::path::Path| {
+        format!(
+            "type = \"dns-01\"\nprovider = \"rfc2136\"\nserver = \"{}\"\ntsig = {{ key_file = {key:?} }}\n",
+            county.bind.addr()
+        )
+    };
+    let solvers = format!("[solver.a]\n{}[solver.b]\n{}", with(&stranger), with(&county.bind.key_file()));
+    let rest = rest(&county.pebble, &solvers, "two", &["a.test", "*.a.test"]) + "solver = [\"a\", \"b\"]\n";
+    let config = county.hotcert.scratch().write("two.toml", head(&county.hotcert, county.bind.addr()) + &rest);
+    let outcome = county.hotcert.run(["renew", "-vvv", "--json", "--config", config.to_str().unwrap()]).expect_code(0);
+    assert!(outcome.stderr.contains("another solver is tried"), "{outcome:?}");
+    assert!(!outcome.stderr.contains(SECRET) && !outcome.stdout.contains(SECRET), "{outcome:?}");
+    assert_eq!((county.pebble.orders(), county.pebble.certificates()), (1, 1));
+    for file in secrets::files(&county.hotcert.state_dir()) {
+        let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+        assert!(!text.contains(SECRET), "{}", file.display());
+    }
+    expect_no_notes(&county.hotcert);
 }

@@ -156,11 +156,11 @@ pub fn key(name: &str) -> String {
     format!("key \"{name}\" {{\n\talgorithm hmac-sha256;\n\tsecret \"{SECRET}\";\n}};\n")
 }
 
-/// A server is asked at port 53 of the address that its zone names. BIND listens at addresses of the machine's interfaces alone, so
+/// A server is asked at port 53 of the address that its zone names. Servers listen at addresses of the machine's interfaces alone, so
 /// this passes datagrams on to it.
 #[derive(Debug)]
-struct Front {
-    address: Ipv4Addr,
+pub struct Front {
+    pub address: Ipv4Addr,
     socket: Arc<UdpSocket>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -168,7 +168,7 @@ struct Front {
 
 impl Front {
     /// Takes an address of the loopback that nobody else uses.
-    fn bind() -> Self {
+    pub fn bind() -> Self {
         let process = std::process::id();
         let part = |number: u32| u8::try_from(number % 250 + 1).expect("it fits");
         let address = Ipv4Addr::new(127, part(process / 250), part(process), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -177,7 +177,8 @@ impl Front {
         Self { address, socket: Arc::new(socket), stop: Arc::default(), thread: None }
     }
 
-    fn pass_to(&mut self, server: SocketAddr) {
+    /// Passes what comes on to a server.
+    pub fn pass_to(&mut self, server: SocketAddr) {
         let (socket, stop) = (Arc::clone(&self.socket), Arc::clone(&self.stop));
         let behind = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
         behind.connect(server).expect("a datagram socket connects to anything");

@@ -163,7 +163,7 @@ mod tests {
                 30,
             ),
             ("provider = \"exec\"\nprogram = \"/usr/local/bin/hook\"", "exec", 120),
-            ("provider = \"acme.sh\"\napi = \"dns_cf\"\nhome = \"/root/.acme.sh\"", "acme.sh", 120),
+            ("provider = \"acme.sh\"\napi = \"dns_cf\"\nhome = \"/opt/acme.sh\"", "acme.sh", 120),
             (
                 "provider = \"cloudflare\"\nzone = \"a.test\"\ncredentials = { api_token_file = \"/t\" }",
                 "cloudflare",

@@ -114,9 +114,9 @@ impl Server<'_> {
         if answer.id != id || answer.message_type != MessageType::Response {
             return Err(self.garbled("its answer is for another question"));
         }
-        let complaint = answer.signature().and_then(|signature| signature.data.error.clone());
+        let complaint = answer.signature().and_then(|signature| signature.data.error);
         if let Some(complaint) = complaint {
-            return Err(self.complains(&complaint));
+            return Err(self.complains(complaint));
         }
         match (verifier.verify(&bytes), answer.signature(), answer.response_code) {
             (Ok(_), _, _) => Ok(answer),
@@ -125,14 +125,14 @@ impl Server<'_> {
                 Err(_),
                 None,
                 ResponseCode::NotAuth | ResponseCode::Refused | ResponseCode::NotImp | ResponseCode::FormErr,
-            ) => Err(self.complains(&TsigError::BadKey)),
+            ) => Err(self.complains(TsigError::BadKey)),
             (Err(_), None, _) => Err(self.garbled("its answer is not signed")),
             (Err(_), Some(_), _) => Err(self.garbled("the signature of its answer is wrong")),
         }
     }
 
     /// What the server says about our signature (RFC 8945, section 5.2).
-    fn complains(&self, complaint: &TsigError) -> Error {
+    fn complains(&self, complaint: TsigError) -> Error {
         let reason = match complaint {
             TsigError::BadKey => "the server knows no key of this name and algorithm",
             TsigError::BadSig => "the server has another secret for it",
