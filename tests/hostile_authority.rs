@@ -75,6 +75,27 @@ fn whatever_is_harmless_is_passed_over() {
 }
 
 #[test]
+fn a_thousand_other_chains_are_not_all_looked_at_and_a_strange_one_is_not_taken() {
+    let bench = Bench::of(Vec::new());
+    let mut certificate = bench.certificate("chains");
+    certificate.order.as_mut().unwrap().issuers[0].preferred_chain = Some("Elsewhere".to_owned());
+    bench.authority.spoil("/cert/", |good| {
+        let links = (0..1000).map(|number| format!("<{}/cert/{number}>;rel=\"alternate\"", good.own));
+        let links = [links.collect::<Vec<_>>().join(", "), "<http://plain.test/>;rel=\"alternate\"".to_owned()];
+        let head = format!("{}Link: {}\r\nLink: {}\r\n", good.head, links[1], links[0]);
+        // Every other one looks as it is wished for, and is of somebody else.
+        let mut params = rcgen::CertificateParams::new(["evil.test".to_owned()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Elsewhere");
+        let strange = params.self_signed(&support::KeyType::EcdsaP256.generate()).unwrap().pem();
+        good.with(&head, if good.body.is_empty() { &strange } else { &good.body })
+    });
+    bench.obtain(&certificate).unwrap();
+    assert!((2..=9).contains(&bench.authority.asked_for("/cert/").len()), "{:?}", bench.authority.asked_for("/cert/"));
+    let stored = bench.simulation.store.current(&certificate.name).unwrap().unwrap();
+    assert!(stored.facts.names.contains(&certificate.domains[0]));
+}
+
+#[test]
 fn an_order_that_is_not_ready_is_asked_for_its_status_and_finalised_again() {
     let bench = Bench::of(Vec::new());
     let refusals = std::sync::atomic::AtomicUsize::new(0);

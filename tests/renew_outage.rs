@@ -47,9 +47,9 @@ fn expect_back_off(gaps: &[i64]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_that_fails_as_a_whole_gets_one_request_for_each_step_of_the_back_off() {
     for fault in [
-        Fault::Problem(503, "", "serverInternal", "down for maintenance"),
+        Fault::Problem(500, "", "serverInternal", "down for maintenance"),
         Fault::Html(200),
-        Fault::Html(503),
+        Fault::Html(502),
         Fault::Redirect,
         Fault::HalfBody,
     ] {
@@ -66,7 +66,7 @@ async fn an_authority_that_fails_as_a_whole_gets_one_request_for_each_step_of_th
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_that_takes_no_order_gets_one_for_each_step_of_the_back_off() {
-    for fault in [Fault::Problem(503, "", "serverInternal", "no orders today"), Fault::Html(200), Fault::HalfBody] {
+    for fault in [Fault::Problem(500, "", "serverInternal", "no orders today"), Fault::Html(200), Fault::HalfBody] {
         let all = Shortlived::prepared(5);
         all.authority.fail("/order", fault.clone());
         all.run_until(24).await;

@@ -9,7 +9,10 @@ use super::challenge::{Proof, from_library};
 use super::http::is_usable;
 use super::problem::{Problem, sanitised};
 use super::{Challenge, Error};
-use crate::model::{ChallengeKind, Identifier, Token};
+use crate::model::{ChallengeKind, DnsName, Identifier, Token};
+
+/// Domains by which an authority may name itself in one challenge (draft-ietf-acme-dns-persist, section 3.1: at most ten).
+const AUTHORITIES: usize = 10;
 
 /// What an authorization says, free of instant-acme's borrows.
 pub(super) struct Authorization {
@@ -73,7 +76,9 @@ impl Authorization {
         };
         for found in dropped.challenges {
             if let Some(challenge) = self.challenges.iter_mut().find(|challenge| challenge.url == found.url) {
-                challenge.authorities = found.authorities;
+                // Domains of hosts and nothing else, for people are told to write one into a zone.
+                let is_name = |domain: &String| domain.parse::<DnsName>().is_ok();
+                challenge.authorities = found.authorities.into_iter().filter(is_name).take(AUTHORITIES).collect();
             }
         }
     }

@@ -244,7 +244,7 @@ pub(super) fn retry_at(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp>
         Ok(seconds) => {
             i64::try_from(seconds).ok().and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds)).ok())
         }
-        Err(_) if value.bytes().all(|byte| byte.is_ascii_digit()) => None,
+        Err(_) if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => None,
         Err(_) => Some(jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?),
     };
     // A number too large for a date is a long wait, not none.
@@ -359,6 +359,7 @@ mod tests {
         assert_eq!(at("Sun, 22 Nov 2026 13:00:00 GMT").as_deref(), Some("2026-11-22T13:00:00Z"));
         assert_eq!(at("99999999999999999999999").as_deref(), Some("2026-11-29T12:00:00Z"));
         assert_eq!(at("soon"), None);
+        assert_eq!(at(""), None);
         assert_eq!(at("-1"), None);
         assert_eq!(retry_at(&HeaderMap::new(), now), None);
     }

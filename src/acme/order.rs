@@ -216,6 +216,9 @@ impl Order {
         if matches!(self.status, Status::Processing | Status::Valid) {
             return Ok(());
         }
+        if self.status == Status::Invalid {
+            return Err(self.invalid());
+        }
         let csr = csr::request(&self.identifiers, key)?;
         let mut pause = FIRST_POLL;
         for attempt in 1.. {

@@ -173,6 +173,22 @@ mod tests {
         assert!(problem.is_final());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_document_says_is_told_on_one_tame_line(
+            texts in proptest::collection::vec(proptest::prelude::any::<String>(), 4),
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        ) {
+            let sub = serde_json::json!({ "type": texts[2], "detail": texts[3],
+                "identifier": { "type": "dns", "value": texts[0] } });
+            let document = serde_json::json!({ "type": texts[0], "detail": texts[1], "subproblems": vec![sub; 200] });
+            let told = Problem::read(document.to_string().as_bytes()).unwrap().to_string();
+            proptest::prop_assert!(!told.contains(char::is_control));
+            proptest::prop_assert!(told.chars().count() < SUBPROBLEMS * (SUBPROBLEM_SHOWN + 2 * KIND_SHOWN) + 3000);
+            let _ = Problem::read(&bytes);
+        }
+    }
+
     #[test]
     fn what_is_no_problem_document_is_not_read_as_one() {
         for body in ["", "{}", "[]", "<html>", r#"{"status":500}"#] {

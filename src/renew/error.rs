@@ -266,6 +266,8 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
+            // The next order may get a better one.
+            Self::Issued { .. } => Retry::Backoff,
             Self::Busy { .. } | Self::AccountBusy { .. } | Self::ListenerBusy { .. } | Self::TokenNotPlaced { .. } => {
                 Retry::Backoff
             }

@@ -42,23 +42,25 @@ fn doubled(good: &Good<'_>, member: &str, value: &Value) -> Sent {
     good.body(format!("{body},\"{member}\":{value}}}"))
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (step, path) in STEPS {
         if ["newNonce", "newAccount", "certificate"].contains(&step) {
             continue;
         }
         for (what, body) in BODIES {
-            // What is said of a challenge is seen by the authorization.
+            if step != "newOrder" && !["nothing", "an empty object", "numbers for texts"].contains(&what) {
+                continue;
+            }
             cases.push(Case::new(format!("{step}: {what}"), path, move |good| good.body(body)));
         }
         cases.push(Case::new(format!("{step}: 100,000 lists in each other"), path, |good| {
             good.body("[".repeat(100_000))
         }));
-        cases.push(Case::new(format!("{step}: not UTF-8"), path, |good| good.body([0xff, 0xfe, 0x00, 0x7b])));
     }
+    cases.push(Case::new("newOrder: not UTF-8", "/order", |good| good.body([0xff, 0xfe, 0x00, 0x7b])));
     for member in ["newNonce", "newAccount", "newOrder", "renewalInfo"] {
-        for url in URLS {
+        for url in if member == "newNonce" { &URLS[..] } else { &URLS[1..3] } {
             cases.push(edited(format!("directory: {member} {}", url.escape_debug()), "/dir/", move |directory| {
                 directory[member] = json!(url);
             }));
@@ -75,7 +77,7 @@ pub fn cases() -> Vec<Case> {
     for (step, path) in [("newAccount", "/account"), ("newOrder", "/order")] {
         let locations =
             ["", "/relative", "http://127.0.0.1/1", "https://", "https://ca.test/\u{ff}\u{1}", "javascript:alert(1)"];
-        for location in locations {
+        for location in locations.into_iter().take(if step == "newOrder" { locations.len() } else { 2 }) {
             cases.push(Case::new(format!("{step}: Location: {}", location.escape_debug()), path, move |good| {
                 good.with(&format!("201 X\r\nContent-Type: application/json\r\nLocation: {location}\r\n"), &good.body)
             }));
@@ -105,6 +107,9 @@ fn orders() -> Vec<Case> {
     ];
     for (what, names) in others {
         for (step, path) in [("newOrder", "/order"), ("poll", "/order/"), ("finalize", "/finalize/")] {
+            if step != "newOrder" && what != "other names" {
+                continue;
+            }
             let names = names.clone();
             cases.push(edited(format!("{step}: {what}"), path, move |order| order["identifiers"] = names.clone()));
         }
@@ -113,7 +118,7 @@ fn orders() -> Vec<Case> {
         let names = order["identifiers"].as_array_mut().unwrap();
         names.push(json!({ "type": "dns", "value": "evil.test" }));
     }));
-    for url in URLS {
+    for url in &URLS[..3] {
         cases.push(edited(format!("newOrder: authorization at {}", url.escape_debug()), "/order", move |order| {
             order["authorizations"] = json!([url]);
         }));
@@ -124,13 +129,13 @@ fn orders() -> Vec<Case> {
             order["certificate"] = json!(url);
         }));
     }
-    for (what, member) in [("authorization", "authorizations"), ("finalize", "finalize")] {
-        // Nobody listens there, and nobody else may.
-        cases.push(edited(format!("newOrder: {what} at another host"), "/order", move |order| {
-            let url = json!("https://127.0.0.1:9/x");
-            order[member] = if member == "finalize" { url } else { json!([url]) };
-        }));
-    }
+    // Other hosts are asked, over https; nobody listens there.
+    cases.push(edited("newOrder: authorization at another host", "/order", |order| {
+        order["authorizations"] = json!(["https://127.0.0.1:9/x"]);
+    }));
+    cases.push(edited("poll: finalize at another host", "/order/", |order| {
+        order["finalize"] = json!("https://127.0.0.1:9/x");
+    }));
     cases.push(edited("finalize: certificate at another host", "/finalize/", |order| {
         order["certificate"] = json!("https://127.0.0.1:9/x");
     }));
@@ -158,7 +163,7 @@ fn orders() -> Vec<Case> {
     }));
     cases.push(Case::new("newOrder: another certificate's order", "/order", |good| {
         // It exists, is valid, and is somebody else's.
-        good.with(&format!("{}X-Other: 1\r\n", good.head), good.body.replace("case-", "other-"))
+        good.with(&format!("{}X-Other: 1\r\n", good.head), good.body.replace(".test", ".other.test"))
     }));
     cases
 }
@@ -179,7 +184,7 @@ fn authorizations() -> Vec<Case> {
     cases.push(edited("authorization: for a wildcard of the name", "/authz/", |authorization| {
         authorization["wildcard"] = json!(true);
     }));
-    for url in URLS {
+    for url in &URLS[..3] {
         cases.push(edited(
             format!("authorization: challenge at {}", url.escape_debug()),
             "/authz/",
@@ -194,24 +199,16 @@ fn authorizations() -> Vec<Case> {
     let long = "x".repeat(10_000);
     for token in [
         "",
-        ".",
         "..",
         "../../../etc/passwd",
         "/etc/passwd",
-        "a/b",
         "a\\b",
-        "a\nb",
         "a\r\nX: y",
         "a;show info",
-        "a b",
         "a\0b",
         "%2e%2e",
         "$(id)",
-        "`id`",
-        "a'b\"c",
         "a=",
-        "a+b",
-        "é",
         "\u{202e}evil",
         "<<",
         &long,

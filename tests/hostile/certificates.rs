@@ -14,7 +14,7 @@ fn name(good: &Good<'_>) -> String {
     hotcert::model::Facts::read(leaf.contents(), 0).unwrap().names.first().unwrap().to_string()
 }
 
-fn leaf_of(good: &Good<'_>) -> &str {
+fn leaf_of<'a>(good: &'a Good<'_>) -> &'a str {
     good.body.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap()
 }
 
@@ -46,7 +46,7 @@ fn reissued(
     })
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let now = Timestamp::now();
     let day = SignedDuration::from_hours(24);
     let other_key = |good: &Good<'_>| -> Leaf { good.pki.leaf(&name(good)).issue() };
@@ -56,7 +56,7 @@ pub fn cases() -> Vec<Case> {
         case("of another authority for another key", |good| stranger().leaf(&name(good)).issue().fullchain()),
         reissued("for another name", |leaf, _| leaf.names(&["other.test"])),
         reissued("for a name that only looks like it", |leaf, name| leaf.names(&[&format!("{name}.evil.test")])),
-        reissued("for no name", |leaf, _| leaf.names(&[])),
+        reissued("for an address", |leaf, _| leaf.names(&["192.0.2.1"])),
         reissued("expired", move |leaf, _| leaf.not_before(now - day * 90).not_after(now - day)),
         reissued("not yet valid", move |leaf, _| leaf.not_before(now + day).not_after(now + day * 90)),
         case("without its chain", |good| leaf_of(good).to_owned()),
@@ -99,7 +99,10 @@ pub fn cases() -> Vec<Case> {
             good.body(pem::parse_many(&good.body).unwrap().remove(0).into_contents())
         }),
         case("names that drive a terminal", |good| {
-            good.pki.leaf("\u{1b}[2J\u{202e}evil").names(&["other.test"]).issue().fullchain()
+            let mut params = rcgen::CertificateParams::new([name(good)]).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(rcgen::DnType::CommonName, "\u{1b}[2J\u{202e}evil");
+            params.self_signed(&super::support::KeyType::EcdsaP256.generate()).unwrap().pem()
         }),
         case("JSON", |_| "{\"status\":\"valid\"}".to_owned()),
     ]

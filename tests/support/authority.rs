@@ -449,7 +449,9 @@ impl State {
                 let names = payload["identifiers"].as_array().cloned().unwrap_or_default();
                 self.orders.push(Order { names, replaces, chain: None });
                 let number = self.orders.len() - 1;
-                json(201, format!("Location: {own}/order/{number}\r\n"), &self.order(number, own))
+                // Whoever has proved the names need not wait.
+                let headers = format!("Location: {own}/order/{number}\r\nRetry-After: 0\r\n");
+                json(201, headers, &self.order(number, own))
             }
             _ if path.starts_with("/order/") && number() < self.orders.len() => {
                 json(200, String::new(), &self.order(number(), own))
@@ -469,7 +471,7 @@ impl State {
                 json(200, String::new(), &self.order(number, own))
             }
             _ if path.starts_with("/cert/") => {
-                let chain = self.orders[number()].chain.clone().unwrap_or_default();
+                let chain = self.orders.get(number()).and_then(|order| order.chain.clone()).unwrap_or_default();
                 ("200 X\r\nContent-Type: application/pem-certificate-chain\r\n".to_owned(), chain)
             }
             _ if path.starts_with("/ari/") => match &self.windows {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::Error;
 use super::secret::Hidden;
+use crate::model::printable;
 
 /// How long a program may take. Scripts ask their provider several times, each time with a time-out of its own.
 pub(super) const DEADLINE: Duration = Duration::from_mins(2);
@@ -118,7 +119,7 @@ impl Tail {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let lines = text.split(['\n', '\r']).map(|line| line.replace(char::is_control, ""));
         let lines: Vec<_> = lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
-        lines.join(" / ")
+        printable(&lines.join(" / "), 4 * KEPT)
     }
 }
 
