@@ -52,6 +52,7 @@
 //! | 2 | [`store`] | everything that is written to disk: generations, journal, accounts, failures, published files, locks |
 //! | 2 | [`haproxy`] | the runtime API: a [`haproxy::Session`] is with one worker, straight or through its master |
 //! | 2 | [`acme`] | certificate authorities: accounts, orders, challenges |
+//! | 2 | [`internal`] | a private authority of our own |
 //! | 2 | [`solver`] | one file for each way to answer a challenge |
 //! | 2 | [`probe`] | what a client is shown, and what an authority would be answered |
 //! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
@@ -80,6 +81,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod haproxy;
+pub mod internal;
 pub mod model;
 pub mod observe;
 pub mod plan;

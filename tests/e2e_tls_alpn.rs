@@ -106,7 +106,7 @@ fn names_and_addresses_are_proved_through_haproxy(version: HaproxyVersion) {
 
     // Clients are served as before, and seen with their own address.
     let clients = Hammer::start(https, "shop.test", Duration::from_millis(20), 1);
-    let issued = site.run(&["renew", "-vv", "--json"]).expect_code(0);
+    let issued = site.run(&["renew", "--force", "-vv", "--json"]).expect_code(0);
     clients.stop().expect_no_errors();
     let served = client::handshake(https, "shop.test", client::Options::default()).unwrap();
     let mut names = served.names.clone();
@@ -170,7 +170,7 @@ fn a_wrong_way_is_told_and_costs_no_order() {
 
     // The DNS of the machine knows no such name: that is only said.
     let (root_ca, crt_dir, socket) = (site.pebble.root_ca(), site.haproxy.crt_dir(), site.haproxy.socket());
-    let state = site.hotcert.scratch().dir("other");
+    let state = site.hotcert.scratch().join("other");
     let directory = site.pebble.directory();
     let flags = [
         "issue",

@@ -88,7 +88,8 @@ impl PrivateKey {
     }
 
     /// Whether it is the key of a certificate, given its `SubjectPublicKeyInfo` in DER.
-    pub(super) fn matches(&self, spki: &[u8]) -> bool {
+    #[must_use]
+    pub fn matches(&self, spki: &[u8]) -> bool {
         self.public == spki
     }
 }

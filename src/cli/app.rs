@@ -16,6 +16,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Flags, Remembered};
 use crate::daemon::{self, Loaded};
 use crate::haproxy::SystemConnect;
+use crate::internal::Root;
 use crate::model::{CertName, NodeName};
 use crate::reconcile::{Problem, Reconciler};
 use crate::renew::{GRACE, Renewer};
@@ -101,6 +102,11 @@ impl App {
                 Ok(found) => roots.extend(found),
                 Err(error) => return Err(Failure::roots(file, error)),
             }
+        }
+        for issuer in self.config.internal_issuers() {
+            // One that does not exist yet has issued nothing, and one that is damaged is told of by whoever needs it.
+            let text = self.store.internal_root(&issuer.name)?;
+            roots.extend(text.and_then(|text| Some(Root::from_pem(&text).ok()?.certificate().clone())));
         }
         self.trust = Trust::new(roots);
         Ok(self)

@@ -90,6 +90,9 @@ pub enum Command {
     /// Show and change the accounts at authorities
     #[command(subcommand)]
     Account(Account),
+    /// The private authority of our own, for development and inside networks
+    #[command(subcommand)]
+    Internal(Internal),
     /// Check and show the configuration, and the lines that HAProxy needs
     #[command(subcommand)]
     Config(Config),
@@ -363,6 +366,17 @@ pub enum With {
     Account,
     /// That of its own key.
     Certificate,
+}
+
+/// `internal`
+#[derive(Debug, Subcommand, Serialize, Deserialize)]
+pub enum Internal {
+    /// Print the root certificate in PEM, for trust stores; it is made if there is none yet
+    Root {
+        /// Which issuer of type internal [default: the only one]
+        #[arg(long, value_name = "NAME")]
+        issuer: Option<String>,
+    },
 }
 
 /// `account`

@@ -108,7 +108,11 @@ async fn haproxy(global: &Global, nodes: &Nodes, ordering: &Ordering, output: &O
 fn chosen(config: &Config, ordering: &Ordering) -> Result<Vec<(Issuer, Solver)>, Failure> {
     let mut chosen: Vec<(Issuer, Solver)> = Vec::new();
     let mut add = |order: &Order| {
-        for (issuer, solver) in order.issuers.iter().flat_map(|of| order.solvers.iter().map(move |solver| (of, solver)))
+        for (issuer, solver) in order
+            .issuers
+            .iter()
+            .filter(|of| of.directory.is_some())
+            .flat_map(|of| order.solvers.iter().map(move |solver| (of, solver)))
         {
             // An account has one thumbprint, and a solver one set of lines, however many certificates use them.
             let is_same = |(known, other): &&(Issuer, Solver)| {

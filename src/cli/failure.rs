@@ -218,6 +218,7 @@ impl From<renew::Error> for Failure {
             E::Dns { source, .. } => ("dns", whether_later(source.retry())),
             E::Acme { source, .. } => ("authority", authority(source)),
             E::Issued { .. } => ("refused", Exit::Failed),
+            E::Internal { .. } => ("internal", Exit::Failed),
             E::Key { .. } => ("failed", Exit::Failed),
             E::Store(_) => ("store", Exit::Failed),
         };

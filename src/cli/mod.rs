@@ -13,6 +13,7 @@ mod daemon;
 mod delete;
 mod dump;
 mod failure;
+mod internal;
 mod issue;
 mod list;
 mod outcome;
@@ -98,6 +99,7 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         Command::Dump(args) => (args.nodes.clone(), Request::Dump(args)),
         Command::Revoke(args) => (args.nodes.clone(), Request::Revoke(args)),
         Command::Account(args) => (Nodes::default(), Request::Account(args)),
+        Command::Internal(args) => (Nodes::default(), Request::Internal(args)),
     };
     let config = Config::load(global.config.as_deref(), &nodes.flags(&global))?;
     if let Some(outcome) = daemon::ask(&config, &request).await? {

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
-use super::args::{Account, Delete, Dump, Issue, Renew, Revoke, Rollback, Status};
+use super::args::{Account, Delete, Dump, Internal, Issue, Renew, Revoke, Rollback, Status};
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::{account, delete, dump, issue, list, plan, push, renew, revoke, rollback, status, sync};
+use super::{account, delete, dump, internal, issue, list, plan, push, renew, revoke, rollback, status, sync};
 use crate::reconcile::Report;
 
 /// A command with all that it needs from whoever typed it. There may be a private key in it.
@@ -36,6 +36,8 @@ pub enum Request {
     Revoke(Revoke),
     /// `hotcert account`
     Account(Account),
+    /// `hotcert internal`
+    Internal(Internal),
 }
 
 impl Request {
@@ -58,6 +60,8 @@ impl Request {
             Self::Renew(args) => args.dry_run,
             Self::Push(input) => input.is_dry_run(),
             Self::Account(args) => matches!(args, Account::Show(_)),
+            // What is made once is not made twice.
+            Self::Internal(_) => true,
             Self::Issue(_) | Self::Sync | Self::Rollback(_) | Self::Delete(_) | Self::Dump(_) | Self::Revoke(_) => {
                 false
             }
@@ -79,6 +83,7 @@ impl Request {
             Self::Dump(args) => dump::run(&app, args).await,
             Self::Revoke(args) => revoke::run(app, args).await,
             Self::Account(args) => account::run(&app, args).await,
+            Self::Internal(args) => internal::run(&app, args),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Which authority a command about accounts means.
 
+use std::collections::BTreeMap;
+
 use super::{Config, Error, Issuer, OrderFlags};
 use crate::model::DirectoryUrl;
 
@@ -15,6 +17,38 @@ impl Config {
             }
         }
         known
+    }
+
+    /// The private authorities of our own, of the file and of what is remembered, by name.
+    #[must_use]
+    pub fn internal_issuers(&self) -> Vec<&Issuer> {
+        let orders = self.certificates.values().filter_map(|certificate| certificate.order.as_ref());
+        let all = self.issuers.values().chain(orders.flat_map(|order| &order.issuers));
+        let own = all.filter(|issuer| issuer.directory.is_none());
+        own.map(|issuer| (issuer.name.as_str(), issuer)).collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
+    /// The private authority of our own that is meant by a name; without one, the only one.
+    pub fn internal_issuer(&self, name: Option<&str>) -> Result<Issuer, Error> {
+        let known = self.internal_issuers();
+        let (what, hint) = match (name, known.as_slice()) {
+            (Some(name), _) if known.iter().any(|issuer| issuer.name == name) => {
+                return Ok(Issuer::internal(name.to_owned()));
+            }
+            (None, [only]) => return Ok((*only).clone()),
+            (_, []) => (
+                "no private authority is configured".to_owned(),
+                "configure one: [issuer.local] with type = \"internal\"".to_owned(),
+            ),
+            (Some(name), _) => {
+                (format!("there is no private authority {name:?}"), format!("there is: {}", names(&known)))
+            }
+            (None, _) => (
+                "there are several private authorities".to_owned(),
+                format!("say which by --issuer: {}", names(&known)),
+            ),
+        };
+        Err(Error::Missing { what, hint })
     }
 
     /// The authority that is meant by a name of the configuration, or by the flags, which are laid over it; without either, the only
@@ -53,6 +87,11 @@ impl Config {
 }
 
 impl Issuer {
+    /// A private authority of our own.
+    pub(super) fn internal(name: String) -> Self {
+        Self { name, directory: None, ..Self::letsencrypt() }
+    }
+
     /// An authority of which only the directory is known.
     pub(super) fn at(directory: &DirectoryUrl) -> Self {
         Self { name: directory.short().to_owned(), directory: Some(directory.clone()), ..Self::letsencrypt() }

@@ -83,7 +83,7 @@ pub struct Config {
 pub struct Issuer {
     /// Its name in the configuration.
     pub name: String,
-    /// Its ACME directory (RFC 8555, section 7.1.1); `None` for a private authority, which this version cannot run.
+    /// Its ACME directory (RFC 8555, section 7.1.1); `None` for a private authority of our own.
     pub directory: Option<DirectoryUrl>,
     /// Mail addresses for the account.
     pub contact: Vec<String>,
@@ -287,6 +287,14 @@ pub struct Order {
     pub solvers: Vec<Solver>,
     /// Its key type. Two, one of each kind, only until it is [taken apart](Certificate::members).
     pub keys: Vec<KeyType>,
+}
+
+impl Order {
+    /// Whether no authority has to be shown that the names are ours, because all issuers are our own.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.issuers.iter().all(|issuer| issuer.directory.is_none())
+    }
 }
 
 impl Certificate {

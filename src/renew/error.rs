@@ -1,6 +1,7 @@
 //! What can keep a certificate from being ordered.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use crate::model::{CertName, DnsName, Identifier, Token};
 use crate::schedule::Retry;
 use crate::solver::dns;
 use crate::store::Hold;
-use crate::{acme, bundle, probe, solver, store};
+use crate::{acme, bundle, internal, probe, solver, store};
 
 /// A certificate could not be ordered.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +24,21 @@ pub enum Error {
         /// Which certificate.
         name: CertName,
     },
-    /// A private authority of our own.
-    #[error("issuer {issuer} is of type internal, which this version cannot run")]
+    /// A private authority of our own knows its users by nothing but its key.
+    #[error("issuer {issuer} is of type internal: it has no accounts, and revokes nothing")]
     InternalIssuer {
         /// Which issuer.
         issuer: String,
+    },
+    /// A private authority of our own cannot issue.
+    #[error("{issuer} cannot issue with {}", file.display())]
+    Internal {
+        /// Which issuer.
+        issuer: String,
+        /// Where its root is.
+        file: PathBuf,
+        /// Why.
+        source: internal::Error,
     },
     /// A name that no solver of the certificate can prove.
     #[error("{reason}")]
@@ -286,6 +297,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotOrdered { .. } => "push a newer one, or order it by `hotcert issue`".to_owned(),
+            Self::Internal { source, .. } => return source.hint(),
             Self::InternalIssuer { .. } => "name an issuer with a directory".to_owned(),
             Self::Unprovable { name, .. } if name.is_wildcard() => {
                 "wildcards are proved through the DNS: configure a [solver.NAME] with type = \"dns-01\"".to_owned()

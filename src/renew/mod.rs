@@ -15,6 +15,7 @@ mod authority;
 mod choice;
 mod error;
 mod failed;
+mod internal;
 mod listeners;
 mod manage;
 mod order;
@@ -151,7 +152,7 @@ impl Renewer<'_> {
         let Some(first) = order.issuers.first() else { return Err(Error::NotOrdered { name: name.clone() }) };
         let Some(&key_type) = order.keys.first() else { return Err(Error::NotOrdered { name: name.clone() }) };
         let Some((issuer, directory)) = authority_of(order) else {
-            return Err(Error::InternalIssuer { issuer: first.name.clone() });
+            return self.obtain_internally(certificate, order, first, key_type, manner).await;
         };
         // While an order is open, an authority may answer another one for the same names with that same order (Boulder does).
         let _turn = match certificate.kind {

@@ -114,7 +114,8 @@ fn due(certificate: &Certificate, order: &Order, facts: &Facts, meta: &Meta, ren
     if !certificate.domains.iter().all(|domain| facts.names.contains(domain)) {
         return Due::Now(Why::Names);
     }
-    if meta.source == Source::Acme && !order.issuers.iter().any(|issuer| meta.issuer.as_deref() == Some(&issuer.name)) {
+    let is_ordered = matches!(meta.source, Source::Acme | Source::Internal);
+    if is_ordered && !order.issuers.iter().any(|issuer| meta.issuer.as_deref() == Some(&issuer.name)) {
         return Due::Now(Why::Issuer);
     }
     if order.keys.first().is_some_and(|wanted| facts.key_type.is_some_and(|found| found != *wanted)) {

@@ -74,8 +74,13 @@ impl Renewer<'_> {
                     .or_insert_with(|| Group { issuer, directory, members: Vec::new() })
                     .members
                     .push((certificate, order)),
-                // There is nobody to ask, so this says what is wrong.
-                None => round.add(&certificate.name, self.order_if_due(certificate, manner, None).await),
+                // There is nobody to ask.
+                None => {
+                    round.add(&certificate.name, self.order_if_due(certificate, manner, None).await);
+                    let soon = self.clock.now() + SOON;
+                    let next = self.internally_due(certificate, order).unwrap_or(soon);
+                    round.wake_at = round.wake_at.min(next.max(soon));
+                }
             }
         }
         for part in join_all(groups.values().map(|group| self.round_of(group, manner))).await {

@@ -67,6 +67,8 @@ pub struct Meta {
 pub enum Source {
     /// Ordered from an authority.
     Acme,
+    /// Issued by a private authority of our own.
+    Internal,
     /// Given by `hotcert push`.
     Push,
     /// Found in a watched directory.

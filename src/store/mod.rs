@@ -4,6 +4,7 @@
 //! <state>/                                             0700, as every directory below; files 0600
 //!   accounts/<authority>/key.pem, account.json         accounts.rs
 //!   accounts/<authority>/next-key.pem                  while the key is changed
+//!   internal/<issuer>/root.pem                         internal.rs
 //!   certs/<name>/current -> generations/<n>            certs.rs
 //!   certs/<name>/accepted -> generations/<n>           accepted.rs
 //!   certs/<name>/generations/<n>/cert.pem, chain.pem, fullchain.pem, privkey.pem, meta.json
@@ -42,6 +43,7 @@ mod client_files;
 pub mod crt_list;
 mod error;
 mod forget;
+mod internal;
 mod journal;
 mod lock;
 mod mark;

@@ -77,29 +77,11 @@ pub(super) fn certificates(
             };
             section.problem(reader, "issuers", what);
         }
-        let was_wrong = section.was_wrong(reader, "solver");
-        let solvers = chosen_solvers.or_else(|| default_solvers(solvers));
-        if solvers.is_none() && !was_wrong {
-            section.problem(
-                reader,
-                "solver",
-                "several solvers are configured: say which, or which `names` each is for",
-            );
-        }
-        let mut solvers = solvers.unwrap_or_default();
-        if solvers.is_empty() {
-            solvers.push(Solver::default_listener());
-        }
-        let unproved = domains.iter().flatten().find(|domain| !solvers.iter().any(|solver| solver.fits(domain)));
-        if let Some(domain) = unproved.filter(|_| !was_wrong) {
-            section.problem(reader, "domains", Solver::unprovable(domain, &solvers));
-        }
+        let issuers = chosen_issuers.unwrap_or_else(|| issuers.values().take(1).cloned().collect());
+        let order = Order { issuers, solvers: chosen_solvers.unwrap_or_default(), keys };
+        let order =
+            if order.is_internal() { order } else { proved(order, domains.as_deref(), solvers, &section, reader) };
         let is_complete = name.is_some() && domains.is_some();
-        let order = Order {
-            issuers: chosen_issuers.unwrap_or_else(|| issuers.values().take(1).cloned().collect()),
-            solvers,
-            keys,
-        };
         let rest = Certificate {
             name: name.unwrap_or_else(|| "invalid".parse().expect("it is a valid certificate name")),
             kind: None,
@@ -121,6 +103,37 @@ pub(super) fn certificates(
         section.finish(reader);
     }
     certificates
+}
+
+/// An order with the solvers that prove its names.
+fn proved(
+    mut order: Order,
+    domains: Option<&[Identifier]>,
+    solvers: &BTreeMap<String, Solver>,
+    section: &Section<'_>,
+    reader: &mut Reader<'_>,
+) -> Order {
+    if section.was_wrong(reader, "solver") {
+        return order;
+    }
+    if order.solvers.is_empty() {
+        match default_solvers(solvers) {
+            Some(solvers) => order.solvers = solvers,
+            None => section.problem(
+                reader,
+                "solver",
+                "several solvers are configured: say which, or which `names` each is for",
+            ),
+        }
+    }
+    if order.solvers.is_empty() {
+        order.solvers.push(Solver::default_listener());
+    }
+    let is_proved = |domain: &&Identifier| order.solvers.iter().any(|solver| solver.fits(domain));
+    if let Some(domain) = domains.unwrap_or_default().iter().find(|domain| !is_proved(domain)) {
+        section.problem(reader, "domains", Solver::unprovable(domain, &order.solvers));
+    }
+    order
 }
 
 /// Adds a certificate, or both kinds of it. Each name is that of one certificate.

@@ -6,7 +6,6 @@ use toml::de::DeValue;
 
 use super::super::read::{Reader, Section, boolean, one_or_more, parsed, path, text};
 use super::super::{Eab, Issuer, Limits};
-use super::not_yet;
 use crate::model::DirectoryUrl;
 
 pub(super) fn issuers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<String, Issuer> {
@@ -16,12 +15,12 @@ pub(super) fn issuers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMa
             kind @ ("acme" | "internal") => Ok(kind.to_owned()),
             _ => Err("must be acme or internal".to_owned()),
         });
-        let directory = if kind == "internal" {
-            not_yet(reader, &section.key("type"), "a private authority");
-            None
-        } else {
-            section.require(reader, "directory", parsed::<DirectoryUrl>)
-        };
+        if kind == "internal" {
+            section.finish(reader);
+            issuers.insert(name.clone(), Issuer::internal(name));
+            continue;
+        }
+        let directory = section.require(reader, "directory", parsed::<DirectoryUrl>);
         let eab = eab(&mut section, reader);
         let issuer = Issuer {
             name: name.clone(),

@@ -68,10 +68,6 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
     })
 }
 
-fn not_yet(reader: &mut Reader<'_>, key: &str, what: &str) {
-    reader.warnings.push(format!("{key}: this version does not support {what} yet; the setting has no effect"));
-}
-
 /// Text that becomes part of a slot or the name of a list.
 fn slot_text(value: &DeValue<'_>) -> Result<String, String> {
     let text = text(value)?;
