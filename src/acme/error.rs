@@ -387,6 +387,18 @@ impl Error {
         }
     }
 
+    /// Whether another authority may issue the certificate all the same: what this one judged is no proof that failed, and nothing
+    /// that is wrong with us.
+    #[must_use]
+    pub fn may_pass_elsewhere(&self) -> bool {
+        match self {
+            // A CAA record is about one authority, and is looked at when the names are proved.
+            Self::AuthorizationFailed { failures } => failures.iter().all(|(_, reason)| reason.ends_with("(caa)")),
+            Self::Csr(_) => false,
+            _ => true,
+        }
+    }
+
     /// Whether the authority has answered in the words of ACME, so that it is known that nothing was done.
     #[must_use]
     pub fn is_an_answer(&self) -> bool {

@@ -237,6 +237,10 @@ pub struct Issue {
     /// Order even if the stored certificate is good for long, and drop names that are served now
     #[arg(long)]
     pub force: bool,
+    /// Do all of it at the authority's staging environment: prove the names, keep and load nothing
+    #[arg(long)]
+    #[serde(default)]
+    pub dry_run: bool,
     /// Flags for nodes.
     #[command(flatten)]
     pub nodes: Nodes,

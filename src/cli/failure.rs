@@ -202,7 +202,8 @@ impl From<renew::Error> for Failure {
         use renew::Error as E;
         let (kind, exit) = match &error {
             E::NotOrdered { .. } | E::Unprovable { .. } => ("usage", Exit::Usage),
-            E::ContactMissing { .. }
+            E::NoStaging { .. }
+            | E::ContactMissing { .. }
             | E::TermsNotAgreed { .. }
             | E::InternalIssuer { .. }
             | E::RootCa { .. }

@@ -9,6 +9,7 @@ use super::app::App;
 use super::args::Issue;
 use super::failure::Failure;
 use super::outcome::Outcome;
+use super::rehearse;
 use super::status::conclude;
 use crate::bundle::Refusal;
 use crate::config::{Certificate, Remembered};
@@ -54,6 +55,9 @@ pub(super) async fn run(mut app: App, args: &Issue) -> Result<Outcome, Failure> 
                 rival.keeps_names(&names).map_err(|check| Refusal { name: member.name.clone(), check })?;
             }
         }
+    }
+    if args.dry_run {
+        return rehearse::run(&app, &members, args.force).await;
     }
     let (mut ordered, mut failures) = (Vec::new(), Vec::new());
     for (member, obtained) in members.iter().zip(obtain(&app, &members, args.force).await?) {

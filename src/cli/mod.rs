@@ -20,6 +20,7 @@ mod outcome;
 mod output;
 mod plan;
 mod push;
+mod rehearse;
 mod renew;
 mod request;
 mod revoke;

@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use super::status::conclude;
 use crate::config::Certificate;
 use crate::model::CertName;
-use crate::renew::{Due, Renewer, Why};
+use crate::renew::{Due, Forecast, Renewer, Why};
 
 /// What `renew --dry-run` prints.
 #[derive(Serialize)]
@@ -25,6 +25,8 @@ struct Outlook {
 #[derive(Serialize)]
 struct DueCertificate {
     name: CertName,
+    /// Who would be asked for it.
+    issuer: Option<String>,
     reason: &'static str,
 }
 
@@ -76,14 +78,21 @@ fn look<'c>(
 ) -> Result<Outlook, Failure> {
     let mut outlook = Outlook { due: Vec::new(), later: Vec::new() };
     for certificate in certificates {
-        let (name, Some(order)) = (certificate.name.clone(), &certificate.order) else { continue };
-        let forecast = renewer.forecast(certificate, order)?;
-        match (forecast.due, forecast.hold) {
+        let name = certificate.name.clone();
+        let Some(Forecast { due, hold, issuer }) = renewer.forecast(certificate)? else { continue };
+        // Who insists is not held.
+        let first = || certificate.order.as_ref().and_then(|order| Some(order.issuers.first()?.name.clone()));
+        match (due, hold) {
             (Due::Now(_), Some(hold)) if !force => {
                 outlook.later.push(LaterCertificate { name, at: hold.until, problem: Some(hold.problem) });
             }
-            (Due::Now(why), _) => outlook.due.push(DueCertificate { name, reason: why.as_str() }),
-            (Due::NotBefore(_), _) if force => outlook.due.push(DueCertificate { name, reason: Why::Forced.as_str() }),
+            (Due::Now(why), None) => outlook.due.push(DueCertificate { name, issuer, reason: why.as_str() }),
+            (Due::Now(why), Some(_)) => {
+                outlook.due.push(DueCertificate { name, issuer: first(), reason: why.as_str() });
+            }
+            (Due::NotBefore(_), _) if force => {
+                outlook.due.push(DueCertificate { name, issuer: first(), reason: Why::Forced.as_str() });
+            }
             (Due::NotBefore(at), _) => outlook.later.push(LaterCertificate { name, at: Some(at), problem: None }),
         }
     }
@@ -91,7 +100,10 @@ fn look<'c>(
 }
 
 fn text(outlook: &Outlook) -> String {
-    let due = outlook.due.iter().map(|due| format!("{}: would be ordered, {}\n", due.name, due.reason));
+    let due = outlook.due.iter().map(|due| {
+        let from = due.issuer.as_ref().map(|issuer| format!(" from {issuer}")).unwrap_or_default();
+        format!("{}: would be ordered{from}, {}\n", due.name, due.reason)
+    });
     let later = outlook.later.iter().map(|later| match (&later.problem, later.at) {
         (None, at) => format!("{}: is due at {}\n", later.name, at.unwrap_or_default()),
         (Some(problem), Some(at)) => format!("{}: is due, and tried again at {at}: {problem}\n", later.name),

@@ -207,6 +207,7 @@ impl Issuer {
             contact: Vec::new(),
             terms_agreed: false,
             root_ca: None,
+            staging: None,
             profile: None,
             limits: None,
             eab: None,

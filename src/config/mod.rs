@@ -91,6 +91,9 @@ pub struct Issuer {
     pub terms_agreed: bool,
     /// A PEM file with roots for its HTTPS, besides those of the system.
     pub root_ca: Option<PathBuf>,
+    /// The directory of its staging environment, where that is not known by itself.
+    #[serde(default)]
+    pub staging: Option<DirectoryUrl>,
     /// The certificate profile to ask for (draft-ietf-acme-profiles).
     pub profile: Option<String>,
     /// Whose limits are kept to; `None` for those of Let's Encrypt at its own directory, and none elsewhere.
@@ -294,6 +297,13 @@ impl Order {
     #[must_use]
     pub fn is_internal(&self) -> bool {
         self.issuers.iter().all(|issuer| issuer.directory.is_none())
+    }
+
+    /// The authorities in the order in which they are asked, one of which may come before all others.
+    pub fn issuers_after(&self, is_first: impl Fn(&Issuer) -> bool) -> impl Iterator<Item = &Issuer> {
+        let first = self.issuers.iter().position(is_first);
+        let others = self.issuers.iter().enumerate().filter(move |(index, _)| Some(*index) != first);
+        first.map(|index| &self.issuers[index]).into_iter().chain(others.map(|(_, issuer)| issuer))
     }
 }
 

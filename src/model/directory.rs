@@ -28,6 +28,12 @@ impl DirectoryUrl {
         Self(Self::NAMES[0].1.to_owned())
     }
 
+    /// Let's Encrypt's staging environment.
+    #[must_use]
+    pub fn letsencrypt_staging() -> Self {
+        Self(Self::NAMES[1].1.to_owned())
+    }
+
     /// The name by which everybody knows it, or the URL.
     #[must_use]
     pub fn short(&self) -> &str {
@@ -76,6 +82,12 @@ serde_as_text!(DirectoryUrl);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lets_encrypt_and_its_staging_environment_are_what_they_are_called() {
+        assert_eq!(DirectoryUrl::letsencrypt().short(), "letsencrypt");
+        assert_eq!(DirectoryUrl::letsencrypt_staging().short(), "letsencrypt-staging");
+    }
 
     #[test]
     fn every_known_name_stands_for_a_valid_url() {

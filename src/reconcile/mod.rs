@@ -21,6 +21,7 @@ mod inventory;
 mod kinds;
 mod load;
 mod observe;
+mod ordering;
 mod remove;
 mod report;
 mod rivals;

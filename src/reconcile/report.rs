@@ -58,7 +58,7 @@ pub struct CertificateReport {
     pub domains: Vec<Identifier>,
     /// Where its current generation came from; what it is configured to be when there is none.
     pub source: Source,
-    /// The issuer in the configuration.
+    /// The issuer of the current generation by its name in the configuration; the first one where there is none.
     pub issuer: Option<String>,
     /// How far it has come.
     pub state: CertState,
@@ -72,6 +72,8 @@ pub struct CertificateReport {
     pub not_after: Option<Timestamp>,
     /// When it is due; `None` when hotcert does not order it.
     pub renew_at: Option<Timestamp>,
+    /// The issuer that would be asked now; `None` while all are held, or when hotcert does not order it.
+    pub next_issuer: Option<String>,
     /// When an order that failed, or that a limit keeps back, is tried next; `None` when there is none, or only a person can help.
     pub next_try: Option<Timestamp>,
     /// Why the last order failed, or is kept back; or that the current generation is revoked.

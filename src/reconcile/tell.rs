@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
 use super::kinds;
 use super::observe::View;
 use super::report::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
 use super::verify::Handshakes;
 use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
-use crate::config::{Certificate, Order};
-use crate::model::{CertName, Facts, Identifier, NodeName};
+use crate::config::Certificate;
+use crate::model::{CertName, Identifier, NodeName};
 use crate::plan::{Reason, Step, Want};
-use crate::schedule::Life;
 use crate::store::{Generation, Revocation, Source};
 
 impl Reconciler<'_> {
@@ -172,35 +169,13 @@ impl Reconciler<'_> {
             not_before: facts.map(|facts| facts.not_before),
             not_after: facts.map(|facts| facts.not_after),
             renew_at: ordering.renew_at,
+            next_issuer: ordering.next_issuer,
             next_try: ordering.next_try,
             problem: generation.and_then(revoked).or(ordering.problem),
             revoked: generation.and_then(|generation| generation.revoked.clone()),
             generation: generation.map(|generation| generation.number),
             nodes,
         }
-    }
-
-    /// How ordering a certificate stands. What is noted about that can be done without.
-    fn ordering(&self, certificate: &Certificate, order: &Order, generation: Option<&Generation>) -> Ordering {
-        let directory = order.issuers.first().and_then(|issuer| issuer.directory.as_ref());
-        let standing = directory.and_then(|directory| self.store.standing(directory.as_str()).ok()).unwrap_or_default();
-        let number = generation.map(|generation| generation.number);
-        let renewal = self.store.renewal(&certificate.name, number).unwrap_or_default();
-        let now = standing.offset.now(self.clock.now());
-        let life = generation.map(|generation| {
-            let Facts { not_before, not_after, .. } = generation.facts;
-            Life { not_before, not_after }
-        });
-        let renew_at = life.map(|life| life.due(renewal.ari.as_ref()));
-        let is_due = renew_at.is_none_or(|at| at <= now);
-        let in_emergency = life.is_some_and(|life| life.emergency() <= now);
-        // A certificate that needs nothing has no trouble, but while what somebody asked for is put off; that of its authority is
-        // nothing to it.
-        let own = renewal.trouble.as_ref().filter(|trouble| is_due || trouble.until(in_emergency) > now);
-        let troubles = [own, standing.trouble.as_ref().filter(|_| is_due)];
-        let problem = troubles.into_iter().flatten().next().map(|trouble| trouble.problem.clone());
-        let hold = renewal.hold(&standing, now, in_emergency).filter(|_| problem.is_some());
-        Ordering { renew_at, next_try: hold.and_then(|hold| hold.until), problem }
     }
 }
 
@@ -231,14 +206,6 @@ fn awaiting(name: &NodeName, node: Option<&NodeReport>, served: Option<&ServedBy
     let slot = served.and_then(|served| served.slot.clone());
     let detail = node.and_then(|node| node.detail.clone());
     ServedBy { name: name.clone(), slot, state, serial, verified: Verified::None, detail }
-}
-
-/// When a certificate is ordered, and why it is not.
-#[derive(Default)]
-struct Ordering {
-    renew_at: Option<Timestamp>,
-    next_try: Option<Timestamp>,
-    problem: Option<String>,
 }
 
 fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) -> ServedBy {

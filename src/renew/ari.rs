@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::round::Looked;
+use super::outlook::Outlook;
 use super::{Error, Renewer};
 use crate::acme::{self, Account, Directory, Http, RenewalInfo};
 use crate::config::Issuer;
@@ -17,21 +17,27 @@ const PAUSE: Duration = Duration::from_millis(350);
 /// The most look-ups of one round, which take half a minute: those that are due are not to wait for a thousand others.
 pub(super) const LOOKUPS: usize = 100;
 
+/// A certificate about which its issuer is asked.
+pub(super) struct Asked<'a> {
+    pub(super) name: &'a CertName,
+    pub(super) outlook: &'a Outlook,
+    pub(super) author: &'a Issuer,
+}
+
 impl Renewer<'_> {
     /// Asks about certificates, one after the other, and notes the answers. The first failure of the authority as a whole ends
     /// it, and is noted.
     pub(super) async fn ask_about(
         &self,
-        questions: &[&Looked<'_>],
+        questions: &[Asked<'_>],
         issuer: &Issuer,
         directory: &DirectoryUrl,
         (http, offers): (&Http, &Directory),
         standing: &Standing,
     ) -> Result<(), Error> {
         let mut is_first = true;
-        for Looked { certificate, outlook } in questions {
-            let name = &certificate.name;
-            let Some(id) = outlook.renewal_id(issuer) else { continue };
+        for Asked { name, outlook, author } in questions {
+            let Some(id) = outlook.renewal_id(author) else { continue };
             if !std::mem::take(&mut is_first) && offers.has_renewal_info() {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -62,21 +68,19 @@ impl Renewer<'_> {
         Ok(())
     }
 
-    /// Asks about a certificate that was just issued. Its state begins anew, whatever the answer.
+    /// Asks about a certificate that was just issued; `renewal` is how it begins, whatever the answer.
     pub(super) async fn ask_about_new(
         &self,
         lock: &CertLock,
         account: &Account,
         facts: &Facts,
-        number: u64,
-        by_ari: Option<Timestamp>,
+        mut renewal: Renewal,
         now: Timestamp,
     ) -> Result<(), Error> {
         let asked = match &facts.renewal_id {
             Some(id) => account.renewal_info(id).await,
             None => Ok(None),
         };
-        let mut renewal = Renewal::of(number, by_ari);
         take_over(&mut renewal, lock.name(), &asked, now);
         Ok(self.store.save_renewal(lock, &renewal)?)
     }

@@ -60,6 +60,12 @@ pub enum Error {
         /// Which issuer.
         issuer: String,
     },
+    /// There is nowhere to rehearse.
+    #[error("no staging directory of issuer {issuer} is known")]
+    NoStaging {
+        /// Which issuer.
+        issuer: String,
+    },
     /// There is no account.
     #[error("there is no account at {issuer}")]
     NoAccount {
@@ -249,6 +255,26 @@ impl Error {
         matches!(self, Self::Acme { source, .. } if source.is_of_authority())
     }
 
+    /// Whether it lies with the issuer, so that another one may issue nevertheless.
+    pub(super) fn is_of_issuer(&self) -> bool {
+        match self {
+            Self::Acme { source, .. } => source.is_of_authority() || source.may_pass_elsewhere(),
+            // A CAA record, or one that stays, is about one authority.
+            Self::Obstacle(obstacle) => obstacle.is_of_issuer(),
+            Self::Internal { .. }
+            | Self::ContactMissing { .. }
+            | Self::TermsNotAgreed { .. }
+            | Self::NoAccount { .. }
+            | Self::AccountDeactivated { .. }
+            | Self::ExternalKeyMissing { .. }
+            | Self::Spent { .. }
+            | Self::AccountBusy { .. }
+            | Self::RootCa { .. }
+            | Self::Issued { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The names that the authority could not validate.
     pub(super) fn unproved(&self) -> Vec<&Identifier> {
         match self {
@@ -312,6 +338,10 @@ impl Error {
             Self::TermsNotAgreed { .. } => {
                 "read them at the authority's site, then --agree-terms, or terms_agreed = true in the issuer".to_owned()
             }
+            Self::NoStaging { issuer } => format!(
+                "set staging = \"https://…\" in [issuer.{issuer}] to the directory of its test environment, or rehearse elsewhere by \
+                 --directory letsencrypt"
+            ),
             Self::NoAccount { .. } | Self::AccountDeactivated { .. } => {
                 "`hotcert account register` makes a new one".to_owned()
             }

@@ -1,4 +1,4 @@
-//! What is noted when an order has failed.
+//! What is noted when an order has failed: for the authority, for the certificate with this issuer, or for it with any.
 
 use super::Error;
 use super::authority::{SAME_OUTAGE, trouble};
@@ -20,11 +20,20 @@ impl Attempt<'_> {
             }
             let number = renewer.store.current(lock.name())?.map(|generation| generation.number);
             let mut renewal = renewer.store.renewal(lock.name(), number)?;
-            let before = renewal.trouble.filter(|trouble| now.duration_since(trouble.at) < SAME_OUTAGE);
+            let place = match error.is_of_issuer() {
+                true => renewal.refusals.remove(&self.issuer.name),
+                false => renewal.trouble.take(),
+            };
+            let before = place.filter(|trouble| now.duration_since(trouble.at) < SAME_OUTAGE);
             let before = before.map_or(0, |trouble| trouble.failures);
             // To have been told to wait is no attempt.
             let failures = if matches!(error, Error::Spent { .. }) { before } else { before.saturating_add(1) };
-            renewal.trouble = Some(trouble(error, failures, now));
+            let trouble = trouble(error, failures, now);
+            if error.is_of_issuer() {
+                renewal.refusals.insert(self.issuer.name.clone(), trouble);
+            } else {
+                renewal.trouble = Some(trouble);
+            }
             renewer.store.save_renewal(lock, &renewal)?;
             Ok::<_, Error>(())
         };

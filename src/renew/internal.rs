@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use jiff::Timestamp;
-
-use super::{Due, Error, Manner, Obtained, Renewer};
+use super::{Error, Renewer};
 use crate::bundle::{Gate, Trust};
-use crate::config::{Certificate, Issuer, Order};
+use crate::config::{Certificate, Issuer};
 use crate::internal::{self, Root};
 use crate::model::KeyType;
 use crate::store::{CertLock, Meta, Source};
@@ -16,33 +14,6 @@ use crate::store::{CertLock, Meta, Source};
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 impl Renewer<'_> {
-    /// Issues a certificate if it is due under its lock.
-    pub(super) async fn obtain_internally(
-        &self,
-        certificate: &Certificate,
-        order: &Order,
-        issuer: &Issuer,
-        key_type: KeyType,
-        manner: Manner,
-    ) -> Result<Obtained, Error> {
-        let name = &certificate.name;
-        let lock = self.lock(name).await?;
-        let outlook = self.outlook(certificate, order, self.clock.now())?;
-        if let (Due::NotBefore(at), Manner::Scheduled | Manner::Asked) = (outlook.due, manner) {
-            tracing::info!(certificate = %name, due = %at, "the stored certificate is good");
-            return Ok(Obtained::Kept(outlook.number.unwrap_or_default()));
-        }
-        self.issue_internally(&lock, certificate, issuer, key_type).map(Obtained::Ordered)
-    }
-
-    /// When a certificate is to be looked at again.
-    pub(super) fn internally_due(&self, certificate: &Certificate, order: &Order) -> Option<Timestamp> {
-        match self.outlook(certificate, order, self.clock.now()).ok()?.due {
-            Due::NotBefore(at) => Some(at),
-            Due::Now(_) => None,
-        }
-    }
-
     /// Issues a certificate and stores it; returns the number of its generation.
     pub(super) fn issue_internally(
         &self,

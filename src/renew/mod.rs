@@ -6,7 +6,8 @@
 //!
 //! One process at a time orders a certificate: it holds the certificate's lock, and looks again once it has it. What an
 //! authority says about the right time, what failed, and what was asked of an authority is on disk, so that a timer's commands
-//! and a daemon behave alike. A [`round`](Renewer::round) looks at many certificates; it holds up none for another.
+//! and a daemon behave alike. A [`round`](Renewer::round) looks at many certificates; it holds up none for another. Which of
+//! several issuers is asked, and which one instead, is told in `turn.rs`.
 
 mod account;
 mod answer;
@@ -22,8 +23,10 @@ mod order;
 mod outlook;
 mod preflight;
 mod records;
+mod rehearsal;
 mod revoke;
 mod round;
+mod turn;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,18 +36,19 @@ pub use error::Error;
 use listeners::Listeners;
 pub use manage::{Change, Standing};
 use order::Attempt;
-use outlook::authority_of;
 pub use outlook::{Due, Forecast, Why};
 pub use preflight::{Misrouted, Obstacle, haproxy_lines};
+pub use rehearsal::Rehearsal;
 pub use revoke::By;
 pub use round::Round;
+use turn::{Standings, Turn};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::acme::Http;
 use crate::bundle::Trust;
 use crate::clock::Clock;
-use crate::config::Certificate;
+use crate::config::{Certificate, Issuer};
 use crate::model::CertName;
 use crate::probe::dns::Resolver;
 use crate::schedule::Purpose;
@@ -136,57 +140,87 @@ impl Renewer<'_> {
     /// Orders a certificate if it is due, and stores it. Somebody asks for it, so earlier failures do not put it off; that the
     /// authority wants us to wait does, unless it is forced.
     pub async fn obtain(&self, certificate: &Certificate, force: bool) -> Result<Obtained, Error> {
-        self.order_if_due(certificate, if force { Manner::Forced } else { Manner::Asked }, None).await
+        let manner = if force { Manner::Forced } else { Manner::Asked };
+        let Some(mut turn) = Turn::of(certificate) else {
+            return Err(Error::NotOrdered { name: certificate.name.clone() });
+        };
+        loop {
+            // On the heap, for it is large.
+            if let Some(obtained) = Box::pin(self.order_if_due(&mut turn, manner, None)).await? {
+                return Ok(obtained);
+            }
+        }
     }
 
-    /// Orders a certificate if it is due under its lock. With `http` its authority has just been asked what time it is.
-    async fn order_if_due(
+    /// Orders a certificate from the next issuer, if it is due under its lock; `None` when the one after that is to be asked. With
+    /// `at` it is that one or none, which has just been asked what time it is.
+    async fn order_if_due<'c>(
         &self,
-        certificate: &Certificate,
+        turn: &mut Turn<'c>,
         manner: Manner,
-        http: Option<&Http>,
-    ) -> Result<Obtained, Error> {
+        at: Option<(&'c Issuer, Option<&Http>)>,
+    ) -> Result<Option<Obtained>, Error> {
+        let Turn { certificate, order, .. } = *turn;
         let name = &certificate.name;
-        let Some(order) = &certificate.order else { return Err(Error::NotOrdered { name: name.clone() }) };
         check(certificate)?;
-        let Some(first) = order.issuers.first() else { return Err(Error::NotOrdered { name: name.clone() }) };
         let Some(&key_type) = order.keys.first() else { return Err(Error::NotOrdered { name: name.clone() }) };
-        let Some((issuer, directory)) = authority_of(order) else {
-            return self.obtain_internally(certificate, order, first, key_type, manner).await;
-        };
         // While an order is open, an authority may answer another one for the same names with that same order (Boulder does).
         let _turn = match certificate.kind {
             Some(_) => Some(self.lock(&certificate.configured_name()).await?),
             None => None,
         };
         let lock = self.lock(name).await?;
-        let is_round = http.is_some();
-        let mut http = http.cloned();
+        let mut asked: Option<(&Issuer, Http)> = None;
         loop {
             // Looked at under the lock: another process may just have ordered it, or met a failure.
-            let standing = self.look(directory)?;
-            let outlook = self.outlook(certificate, order, standing.offset.now(self.clock.now()))?;
-            let why = match outlook.due {
+            let look = self.look_at(turn, manner, &mut Standings::new(self))?;
+            let why = match look.outlook.due {
                 Due::Now(why) => why,
                 Due::NotBefore(_) if manner == Manner::Forced => Why::Forced,
                 Due::NotBefore(at) => {
                     tracing::info!(certificate = %name, due = %at, "the stored certificate is good");
                     // A crash may have closed the journal and left the key of an order that is over.
                     self.store.drop_journal(&lock)?;
-                    return Ok(Obtained::Kept(outlook.number.unwrap_or_default()));
+                    return Ok(Some(Obtained::Kept(look.outlook.number.unwrap_or_default())));
                 }
             };
-            if let Some(hold) = outlook.hold(&standing).filter(|hold| manner.respects(hold)) {
-                return Err(Error::held(name, hold));
+            let Some(issuer) = look.next else {
+                let held = look.hold.map(|hold| Error::held(name, hold));
+                return Err(turn.failure().or(held).unwrap_or_else(|| Error::NotOrdered { name: name.clone() }));
+            };
+            if let Some((expected, _)) = at.filter(|(expected, _)| expected.name != issuer.name) {
+                turn.give_up(expected, None);
+                return Ok(None);
             }
-            let http = match &http {
-                Some(http) => http,
+            let Some(directory) = &issuer.directory else {
+                tracing::info!(certificate = %name, issuer = issuer.name, reason = why.as_str(), "issuing the certificate");
+                return match self.issue_internally(&lock, certificate, issuer, key_type) {
+                    Err(error) if error.is_of_issuer() => {
+                        turn.give_up(issuer, Some(error));
+                        Ok(None)
+                    }
+                    issued => issued.map(|number| Some(Obtained::Ordered(number))),
+                };
+            };
+            let http = match (at.and_then(|(_, http)| http), &asked) {
+                (Some(http), _) => Ok(http.clone()),
+                (None, Some((of, http))) if of.name == issuer.name => Ok(http.clone()),
                 // A clock that is ahead makes everything look due.
-                None if why.is_timed() => {
-                    http = Some(self.contact(issuer, directory, &standing).await?.0);
-                    continue;
+                (None, _) if why.is_timed() => match self.contact(issuer, directory, &look.standing).await {
+                    Ok((http, _)) => {
+                        asked = Some((issuer, http));
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                (None, _) => order::connect(issuer),
+            };
+            let http = match http {
+                Ok(http) => http,
+                Err(error) => {
+                    turn.give_up(issuer, Some(error));
+                    return Ok(None);
                 }
-                None => &order::connect(issuer)?,
             };
             tracing::info!(certificate = %name, issuer = issuer.name, reason = why.as_str(), "ordering the certificate");
             let attempt = Attempt {
@@ -196,19 +230,24 @@ impl Renewer<'_> {
                 issuer,
                 directory,
                 key_type,
-                http,
-                outlook: &outlook,
-                standing: &standing,
+                http: &http,
+                outlook: &look.outlook,
+                standing: &look.standing,
                 // A person who asks may use the reserve.
-                purpose: if manner == Manner::Scheduled { outlook.purpose() } else { Purpose::Emergency },
+                purpose: if manner == Manner::Scheduled { look.outlook.purpose() } else { Purpose::Emergency },
+                is_rehearsal: false,
             };
             // On the heap, for it is large, and there may be several at once.
             return match Box::pin(attempt.renew(&order.solvers, why)).await {
-                Ok(number) => Ok(Obtained::Ordered(number)),
+                Ok(number) => Ok(Some(Obtained::Ordered(number))),
                 Err(error) => {
                     // Of what somebody tried once, and is neither configured nor remembered, nothing is left.
-                    attempt.note(&error, is_round || outlook.current.is_some());
-                    Err(error)
+                    attempt.note(&error, at.is_some() || look.outlook.current.is_some());
+                    if !error.is_of_issuer() || self.stop.is_cancelled() {
+                        return Err(error);
+                    }
+                    turn.give_up(issuer, Some(error));
+                    Ok(None)
                 }
             };
         }

@@ -45,6 +45,8 @@ pub(super) struct Attempt<'a> {
     pub(super) standing: &'a Standing,
     /// What it may use of the budget.
     pub(super) purpose: Purpose,
+    /// Whether nothing of it is to last: neither a journal nor what is counted.
+    pub(super) is_rehearsal: bool,
 }
 
 impl Attempt<'_> {
@@ -74,12 +76,13 @@ impl Attempt<'_> {
         tracing::info!(certificate = %lock.name(), generation = number, not_after = %bundle.facts().not_after, "certificate stored");
         renewer.praise(self.directory)?;
         let by_ari = if why == Why::Ari { Some(now) } else { self.outlook.renewal.by_ari };
-        renewer.ask_about_new(lock, &account, bundle.facts(), number, by_ari, now).await?;
+        let renewal = self.outlook.renewal.followed_by(number, by_ari, &issuer.name, now);
+        renewer.ask_about_new(lock, &account, bundle.facts(), renewal, now).await?;
         Ok(number)
     }
 
     /// Orders the certificate, or continues the order that is journalled for it.
-    async fn run(&self, choice: &mut Choice<'_>) -> Result<(Account, Bundle), Error> {
+    pub(super) async fn run(&self, choice: &mut Choice<'_>) -> Result<(Account, Bundle), Error> {
         let Self { renewer, certificate, issuer, directory, http, .. } = *self;
         renewer.can_have_account(directory, issuer)?;
         let journal = self.journal()?;
@@ -130,7 +133,7 @@ impl Attempt<'_> {
             Ok((account, chain, key)) => Ok((account, self.admit(&chain, &key)?)),
             Err(error) => {
                 if error.order_is_over() {
-                    renewer.store.drop_journal(self.lock)?;
+                    self.drop_journal()?;
                 }
                 Err(error)
             }
@@ -138,7 +141,7 @@ impl Attempt<'_> {
     }
 
     /// Whether each name that was not proved can be proved by another solver, which is the one from now on.
-    fn may_be_proved_otherwise(&self, choice: &mut Choice<'_>, error: &Error) -> bool {
+    pub(super) fn may_be_proved_otherwise(&self, choice: &mut Choice<'_>, error: &Error) -> bool {
         let unproved = error.not_proved();
         // Every one of them is given up, whatever becomes of the others.
         let others =
@@ -150,10 +153,13 @@ impl Attempt<'_> {
     /// The journal, if it is about this very order; another one is of no use any more.
     fn journal(&self) -> Result<Option<Journal>, Error> {
         let store = self.renewer.store;
+        if self.is_rehearsal {
+            return Ok(None);
+        }
         let Some(journal) = store.read_journal(self.lock)? else { return Ok(None) };
-        let Entry { directory, identifiers, key_type, started, .. } = &journal.entry;
-        let is_for_this =
-            directory == self.directory.as_str() && *identifiers == self.names() && *key_type == self.key_type;
+        let Entry { identifiers, key_type, started, .. } = &journal.entry;
+        let is_here = journal.entry.is_with(&self.issuer.name, self.directory.as_str());
+        let is_for_this = is_here && *identifiers == self.names() && *key_type == self.key_type;
         let is_old = self.outlook.now.duration_since(*started) > ORDER_PATIENCE;
         if is_for_this && !is_old {
             return Ok(Some(journal));
@@ -164,6 +170,14 @@ impl Attempt<'_> {
         Ok(None)
     }
 
+    /// Ends the journal of this order; a rehearsal has none, and leaves that of another.
+    fn drop_journal(&self) -> Result<(), Error> {
+        if self.is_rehearsal {
+            return Ok(());
+        }
+        Ok(self.renewer.store.drop_journal(self.lock)?)
+    }
+
     /// The order to go on with, the key that it is for, and how it was counted.
     async fn open(
         &self,
@@ -171,6 +185,11 @@ impl Attempt<'_> {
         journal: Option<Journal>,
     ) -> Result<(acme::Order, PrivateKey, Option<Event>), Error> {
         let store = self.renewer.store;
+        if self.is_rehearsal {
+            let (names, profile) = (&self.certificate.domains, self.issuer.profile.as_deref());
+            let order = account.new_order(names, profile, None).await.map_err(|error| self.failed(error))?;
+            return Ok((order, self.new_key()?, None));
+        }
         let key = match journal {
             Some(Journal { key, entry }) => {
                 if let Some(order) = self.interrupted(account, entry.order_url.as_deref()).await? {
@@ -237,7 +256,7 @@ impl Attempt<'_> {
     /// The certificate that this one follows (RFC 9773, section 5): they share a name. It is no more than a courtesy, and not
     /// worth a certificate: what failed with it is tried without.
     fn replaces(&self) -> Option<&str> {
-        if self.outlook.renewal.trouble.as_ref().is_some_and(|trouble| trouble.failures >= FAILURES_WITH_REPLACES) {
+        if self.outlook.renewal.failures(&self.issuer.name) >= FAILURES_WITH_REPLACES {
             return None;
         }
         let (facts, _) = self.outlook.current.as_ref()?;
@@ -261,10 +280,10 @@ impl Attempt<'_> {
 
     /// Journals a new key, before an order for it is requested.
     fn begin(&self) -> Result<PrivateKey, Error> {
-        let key = PrivateKey::generate(self.key_type)
-            .map_err(|source| Error::Key { name: self.certificate.name.clone(), source })?;
+        let key = self.new_key()?;
         let entry = Entry {
             directory: self.directory.as_str().to_owned(),
+            issuer: Some(self.issuer.name.clone()),
             identifiers: self.names(),
             key_type: self.key_type,
             order_url: None,
@@ -272,6 +291,11 @@ impl Attempt<'_> {
         };
         self.renewer.store.begin_journal(self.lock, &key, &entry)?;
         Ok(key)
+    }
+
+    fn new_key(&self) -> Result<PrivateKey, Error> {
+        let failed = |source| Error::Key { name: self.certificate.name.clone(), source };
+        PrivateKey::generate(self.key_type).map_err(failed)
     }
 
     /// Proves the names that the authority has not validated before, and waits for the certificate.
@@ -330,7 +354,7 @@ impl Attempt<'_> {
         match gate.admit(&[chain.as_bytes(), key.pem().as_bytes()]) {
             Ok(admitted) => Ok(admitted.bundle),
             Err(source) => {
-                self.renewer.store.drop_journal(self.lock)?;
+                self.drop_journal()?;
                 Err(Error::Issued { issuer: self.issuer.name.clone(), source: Box::new(source) })
             }
         }

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::{Error, Renewer};
+use super::turn::{Standings, Turn};
+use super::{Error, Manner, Renewer};
 use crate::config::{Certificate, Issuer, Order};
-use crate::model::{DirectoryUrl, Facts};
+use crate::model::Facts;
 use crate::schedule::{Life, Purpose};
-use crate::store::{Hold, Meta, Renewal, Source, Standing};
+use crate::store::{Entry, Hold, Meta, Renewal, Source, Standing};
 
 /// Whether a certificate has to be ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +69,10 @@ impl Why {
 pub struct Forecast {
     /// Whether it has to be ordered.
     pub due: Due,
-    /// What keeps it from being ordered yet.
+    /// What keeps it from being ordered yet, from whichever issuer.
     pub hold: Option<Hold>,
+    /// The issuer that would be asked now; `None` while it is held.
+    pub issuer: Option<String>,
 }
 
 /// How a certificate stands at an instant.
@@ -78,34 +81,36 @@ pub(super) struct Outlook {
     pub(super) due: Due,
     pub(super) renewal: Renewal,
     pub(super) number: Option<u64>,
+    has_journal: bool,
+    /// Where an order is in progress, as far as that can be read.
+    pub(super) unfinished: Option<Entry>,
     /// What is current.
     pub(super) current: Option<(Facts, Meta)>,
 }
 
 impl Renewer<'_> {
-    /// Says what is to be done about a certificate, as far as is known without asking its authority.
-    pub fn forecast(&self, certificate: &Certificate, order: &Order) -> Result<Forecast, Error> {
-        let standing = match order.issuers.first().and_then(|issuer| issuer.directory.as_ref()) {
-            Some(directory) => self.store.standing(directory.as_str())?,
-            None => Standing::default(),
-        };
-        let outlook = self.outlook(certificate, order, standing.offset.now(self.clock.now()))?;
-        Ok(Forecast { due: outlook.due, hold: outlook.hold(&standing) })
+    /// Says what is to be done about a certificate, as far as is known without asking its authority; `None` for one that is not
+    /// ordered.
+    pub fn forecast(&self, certificate: &Certificate) -> Result<Option<Forecast>, Error> {
+        let Some(turn) = Turn::of(certificate) else { return Ok(None) };
+        let look = self.look_at(&turn, Manner::Scheduled, &mut Standings::read_only(self))?;
+        let issuer = look.next.map(|issuer| issuer.name.clone());
+        Ok(Some(Forecast { due: look.outlook.due, hold: look.hold, issuer }))
     }
 
-    /// Reads how a certificate stands, at this time of its authority.
-    pub(super) fn outlook(&self, certificate: &Certificate, order: &Order, now: Timestamp) -> Result<Outlook, Error> {
+    /// Reads how a certificate stands, by the machine's clock.
+    pub(super) fn outlook(&self, certificate: &Certificate, order: &Order) -> Result<Outlook, Error> {
         let name = &certificate.name;
         let found = self.store.current(name)?;
         let number = found.as_ref().map(|generation| generation.number);
         let current = found.map(|generation| (generation.facts, generation.meta));
         let renewal = self.store.renewal(name, number)?;
-        let due = match &current {
-            _ if self.store.has_journal(name)? => Due::Now(Why::Unfinished),
-            None => Due::Now(Why::Missing),
-            Some((facts, meta)) => due(certificate, order, facts, meta, &renewal, now),
-        };
-        Ok(Outlook { now, due, renewal, number, current })
+        let (has_journal, unfinished) = (self.store.has_journal(name)?, self.store.journal_entry(name)?);
+        let due = Due::Now(Why::Missing);
+        let now = self.clock.now();
+        let mut outlook = Outlook { now, due, renewal, number, has_journal, unfinished, current };
+        outlook.set_time(certificate, order, now);
+        Ok(outlook)
     }
 }
 
@@ -134,6 +139,27 @@ fn due(certificate: &Certificate, order: &Order, facts: &Facts, meta: &Meta, ren
 }
 
 impl Outlook {
+    /// Looks at the same at another time: authorities need not agree on that.
+    pub(super) fn set_time(&mut self, certificate: &Certificate, order: &Order, now: Timestamp) {
+        self.now = now;
+        self.due = match &self.current {
+            _ if self.has_journal => Due::Now(Why::Unfinished),
+            None => Due::Now(Why::Missing),
+            Some((facts, meta)) => due(certificate, order, facts, meta, &self.renewal, now),
+        };
+    }
+
+    /// The issuer of what is current, if that is an authority that can be asked.
+    pub(super) fn author<'c>(&self, order: &'c Order) -> Option<&'c Issuer> {
+        let is_theirs = |issuer: &&Issuer| issuer.directory.is_some() && self.is_of(issuer);
+        order.issuers.iter().find(is_theirs)
+    }
+
+    fn is_of(&self, issuer: &Issuer) -> bool {
+        let theirs = |meta: &Meta| meta.source == Source::Acme && meta.issuer.as_deref() == Some(&issuer.name);
+        self.current.as_ref().is_some_and(|(_, meta)| theirs(meta))
+    }
+
     /// Whether little of the lifetime is left.
     pub(super) fn is_emergency(&self) -> bool {
         self.emergency().is_some_and(|instant| instant <= self.now)
@@ -144,14 +170,14 @@ impl Outlook {
         self.current.as_ref().map(|(facts, _)| life(facts).emergency())
     }
 
-    pub(super) fn hold(&self, standing: &Standing) -> Option<Hold> {
-        self.renewal.hold(standing, self.now, self.is_emergency())
+    pub(super) fn hold(&self, issuer: &Issuer, standing: &Standing) -> Option<Hold> {
+        self.renewal.hold(&issuer.name, standing, self.now, self.is_emergency())
     }
 
-    /// When it may be ordered, once it is due; `None` when only a person can help.
-    pub(super) fn free_at(&self, standing: &Standing) -> Option<Timestamp> {
+    /// When an issuer may be asked for it, once it is due; `None` when only a person can help.
+    pub(super) fn free_at(&self, issuer: &Issuer, standing: &Standing) -> Option<Timestamp> {
         let until = |in_emergency| {
-            let hold = self.renewal.hold(standing, self.now, in_emergency);
+            let hold = self.renewal.hold(&issuer.name, standing, self.now, in_emergency);
             hold.map_or(Some(self.now), |hold| hold.until)
         };
         // The pause is cut short when the emergency begins.
@@ -169,9 +195,8 @@ impl Outlook {
 
     /// By which its authority knows the current certificate; `None` when that comes from elsewhere, or has expired.
     pub(super) fn renewal_id(&self, issuer: &Issuer) -> Option<&str> {
-        let (facts, meta) = self.current.as_ref()?;
-        let is_theirs = meta.source == Source::Acme && meta.issuer.as_deref() == Some(&issuer.name);
-        facts.renewal_id.as_deref().filter(|_| is_theirs && self.now < facts.not_after)
+        let (facts, _) = self.current.as_ref()?;
+        facts.renewal_id.as_deref().filter(|_| self.is_of(issuer) && self.now < facts.not_after)
     }
 
     /// When its authority is to be asked for renewal information; `None` for never.
@@ -179,12 +204,6 @@ impl Outlook {
         self.renewal_id(issuer)?;
         Some(self.renewal.ask_at.unwrap_or(self.now))
     }
-}
-
-/// The issuer that is asked, with its directory.
-pub(super) fn authority_of(order: &Order) -> Option<(&Issuer, &DirectoryUrl)> {
-    let issuer = order.issuers.first()?;
-    Some((issuer, issuer.directory.as_ref()?))
 }
 
 pub(super) fn life(facts: &Facts) -> Life {

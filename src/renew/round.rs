@@ -1,17 +1,22 @@
 //! One look at many certificates: what is due is ordered, what failed is put off, and it is said when to look again.
+//!
+//! Certificates gather at the authority where there is something to do about each, and authorities work side by side. What could
+//! not be had at one goes on to the next; where that is at work already, it waits until it is through, so that the limits of an
+//! authority hold however many come from others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
-use futures_util::stream;
+use futures_util::stream::{self, FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
 
-use super::ari::LOOKUPS;
-use super::outlook::{Outlook, authority_of};
+use super::ari::{Asked, LOOKUPS};
+use super::turn::{Key, Look, Standings, Turn, key};
 use super::{Due, Error, Manner, Obtained, Renewer, Why};
-use crate::config::{Certificate, Issuer, Order};
+use crate::acme::Http;
+use crate::config::{Certificate, Issuer};
 use crate::model::{CertName, DirectoryUrl};
+use crate::schedule::Retry;
 use crate::store::Standing;
 
 /// Orders of one authority that are in progress at the same time. Most of an order is waiting for the authority to validate, and
@@ -35,25 +40,20 @@ pub struct Round {
     pub wake_at: Timestamp,
 }
 
-/// The certificates of one authority.
+/// A certificate with how it stands.
+type Member<'c> = (Turn<'c>, Look<'c>);
+
+/// What there is to do at one authority.
 struct Group<'c> {
     issuer: &'c Issuer,
-    directory: &'c DirectoryUrl,
-    members: Vec<(&'c Certificate, &'c Order)>,
+    members: Vec<Member<'c>>,
 }
 
-/// A certificate that was looked at.
-pub(super) struct Looked<'c> {
-    pub(super) certificate: &'c Certificate,
-    pub(super) outlook: Outlook,
-}
-
-/// What was seen of a group.
-struct Seen<'c> {
-    standing: Standing,
-    all: Vec<Looked<'c>>,
-    /// The authority's time.
-    now: Timestamp,
+/// What became of it: the certificates, and the names of those that were ordered.
+#[derive(Default)]
+struct Done<'c> {
+    turns: Vec<Turn<'c>>,
+    ordered: Vec<CertName>,
 }
 
 impl Renewer<'_> {
@@ -64,214 +64,203 @@ impl Renewer<'_> {
         if let Err(error) = self.sweep().await {
             tracing::warn!(%error, "answers to challenges may have been left behind");
         }
-        let mut round = self.empty_round();
-        let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
-        for certificate in certificates {
-            let Some(order) = &certificate.order else { continue };
-            match authority_of(order) {
-                Some((issuer, directory)) => groups
-                    .entry(directory.as_str())
-                    .or_insert_with(|| Group { issuer, directory, members: Vec::new() })
-                    .members
-                    .push((certificate, order)),
-                // There is nobody to ask.
-                None => {
-                    round.add(&certificate.name, self.order_if_due(certificate, manner, None).await);
-                    let soon = self.clock.now() + SOON;
-                    let next = self.internally_due(certificate, order).unwrap_or(soon);
-                    round.wake_at = round.wake_at.min(next.max(soon));
+        let begun = self.clock.now();
+        let mut round = Round { ordered: Vec::new(), failures: Vec::new(), held: Vec::new(), wake_at: begun + LATEST };
+        let mut waiting: Vec<Turn<'_>> = certificates.into_iter().filter_map(Turn::of).collect();
+        let (mut settled, mut busy) = (Vec::new(), BTreeSet::new());
+        let mut running = FuturesUnordered::new();
+        loop {
+            let mut groups: BTreeMap<Key<'_>, Group<'_>> = BTreeMap::new();
+            let mut standings = Standings::new(self);
+            for turn in std::mem::take(&mut waiting) {
+                match self.look_at(&turn, manner, &mut standings) {
+                    Err(error) => round.cannot_see(&turn.certificate.name, error, begun),
+                    Ok(look) => match look.wanted(&turn, manner).filter(|_| !self.stop.is_cancelled()) {
+                        None => settled.push(turn),
+                        Some(issuer) if busy.contains(&key(issuer)) => waiting.push(turn),
+                        Some(issuer) => {
+                            let group = groups.entry(key(issuer));
+                            group.or_insert_with(|| Group { issuer, members: Vec::new() }).members.push((turn, look));
+                        }
+                    },
                 }
             }
+            for (key, group) in groups {
+                busy.insert(key);
+                running.push(async move { (key, self.round_of(group, manner).await) });
+            }
+            let Some((key, done)) = running.next().await else { break };
+            busy.remove(&key);
+            waiting.extend(done.turns);
+            round.ordered.extend(done.ordered);
         }
-        for part in join_all(groups.values().map(|group| self.round_of(group, manner))).await {
-            round.ordered.extend(part.ordered);
-            round.failures.extend(part.failures);
-            round.held.extend(part.held);
-            round.wake_at = round.wake_at.min(part.wake_at);
-        }
+        self.conclude(settled, manner, begun, &mut round);
         round
     }
 
-    /// A round of one authority.
-    async fn round_of(&self, group: &Group<'_>, manner: Manner) -> Round {
-        let mut round = self.empty_round();
-        let soon = self.clock.now() + SOON;
-        let next = match self.try_round(group, manner, &mut round).await {
-            Ok(Some(seen)) => Ok(next(group, &seen)),
-            Ok(None) => self.see(group, &mut round).map(|seen| next(group, &seen)),
-            Err(error) => Err(error),
-        };
-        match next {
-            Ok(next) => round.wake_at = round.wake_at.min(next.max(soon)),
-            Err(error) => {
-                // Something on disk, which concerns no certificate in particular.
-                let first = group.members.first().map(|(certificate, _)| certificate.name.clone());
-                round.failures.extend(first.map(|name| (name, error)));
-                round.wake_at = soon;
+    /// Says what failed, what is held, and when there is something to do again.
+    fn conclude(&self, settled: Vec<Turn<'_>>, manner: Manner, begun: Timestamp, round: &mut Round) {
+        let mut standings = Standings::new(self);
+        for mut turn in settled {
+            let name = &turn.certificate.name;
+            let fresh = Turn::of(turn.certificate).expect("it has a turn");
+            let look = match self.look_at(&fresh, Manner::Scheduled, &mut standings) {
+                Ok(look) => look,
+                Err(error) => {
+                    round.cannot_see(name, error, begun);
+                    continue;
+                }
+            };
+            if let Some(at) = look.wakes_at() {
+                round.wake_at = round.wake_at.min(at.max(begun + SOON));
+            }
+            let is_due = look.is_due(Manner::Scheduled);
+            let held = look.hold.filter(|_| is_due).map(|hold| Error::held(name, hold));
+            // By the time of an authority that answered it may not have been due at all.
+            let counts = turn.is_over || is_due || manner == Manner::Forced;
+            match turn.failure().filter(|_| counts).or(held) {
+                Some(error @ Error::Held { .. }) => round.held.push((name.clone(), error)),
+                Some(error) => round.failures.push((name.clone(), error)),
+                None => {}
             }
         }
-        round
     }
 
-    /// Does what there is to do; returns what was seen when that was nothing.
-    async fn try_round<'c>(
-        &self,
-        group: &Group<'c>,
-        manner: Manner,
-        round: &mut Round,
-    ) -> Result<Option<Seen<'c>>, Error> {
-        let Group { issuer, directory, .. } = group;
-        let seen = self.see(group, round)?;
-        let Seen { standing, all, now } = &seen;
-        let due = due(all, manner);
-        let questions = questions(all, issuer);
-        let is_free = |looked: &&Looked<'_>| manner == Manner::Forced || looked.outlook.hold(standing).is_none();
-        let in_emergency = all.iter().any(|looked| looked.outlook.is_emergency());
-        let is_left_alone = standing.trouble.as_ref().is_some_and(|trouble| trouble.until(in_emergency) > *now);
-        let is_wanted = due.iter().any(is_free) || !questions.is_empty() || standing.offset.is_doubtful();
-        if !is_wanted || (is_left_alone && manner != Manner::Forced) {
-            round.hold(&due, standing);
-            return Ok(Some(seen));
-        }
-
-        let asked = async {
-            let (http, offers) = self.contact(issuer, directory, standing).await?;
-            self.ask_about(&questions, issuer, directory, (&http, &offers), standing).await?;
-            Ok(http)
+    /// Does what there is to do at one authority.
+    async fn round_of<'c>(&self, group: Group<'c>, manner: Manner) -> Done<'c> {
+        let Group { issuer, mut members } = group;
+        let is_here = |look: &Look<'_>| look.is_due(manner) && look.next.is_some_and(|next| key(next) == key(issuer));
+        let asked = match &issuer.directory {
+            None => Ok(None),
+            Some(directory) => self.ask(issuer, directory, &members).await.map(Some),
         };
-        let http = match asked.await {
-            Ok(http) => http,
+        members.iter_mut().for_each(|(turn, _)| turn.is_asked = true);
+        let (begun, http) = match asked {
+            Ok(asked) => asked.unzip(),
             Err(error) => {
-                let standing = self.look(directory)?;
                 // It meets all of them, and is told once.
-                if let Some((first, rest)) = due.split_first() {
-                    round.hold(rest, &standing);
-                    round.failures.push((first.certificate.name.clone(), error));
-                } else {
-                    tracing::warn!(%error, "an authority could not be asked when to renew");
+                let mut error = Some(error);
+                for (turn, look) in members.iter_mut().filter(|(_, look)| is_here(look)) {
+                    if let Some(next) = look.next {
+                        turn.give_up(next, error.take());
+                    }
                 }
-                return Ok(None);
+                if let Some(error) = error {
+                    tracing::warn!(error = error.chain(), "an authority could not be asked when to renew");
+                }
+                return Done { turns: members.into_iter().map(|(turn, _)| turn).collect(), ..Done::default() };
             }
         };
 
         // The authority may have changed what time it is, and what is due.
-        let Seen { standing, all, .. } = self.see(group, round)?;
-        let is_free = |looked: &&Looked<'_>| manner == Manner::Forced || looked.outlook.hold(&standing).is_none();
-        let (mut free, held): (Vec<_>, Vec<_>) = self::due(&all, manner).into_iter().partition(is_free);
-        round.hold(&held, &standing);
+        let mut standings = Standings::new(self);
+        let (mut done, mut due) = (Done::default(), Vec::new());
+        for (turn, _) in members {
+            match self.look_at(&turn, manner, &mut standings) {
+                Ok(look) if !turn.is_over && is_here(&look) => due.push((turn, look)),
+                // Whoever looks next meets the error again.
+                _ => done.turns.push(turn),
+            }
+        }
         // What never failed goes first, lest one that always does keep an authority from all others; then what is under way, and
         // what expires first.
-        free.sort_by_key(|Looked { outlook, .. }| {
-            (outlook.renewal.trouble.is_some(), outlook.due != Due::Now(Why::Unfinished), outlook.emergency())
+        due.sort_by_key(|(_, Look { outlook, .. })| {
+            let has_failed = outlook.renewal.failures(&issuer.name) > 0;
+            (has_failed, outlook.due != Due::Now(Why::Unfinished), outlook.emergency())
         });
-        let order = |looked: &&Looked<'c>| {
-            let (certificate, http, standing) = (looked.certificate, &http, &standing);
-            async move {
-                let outcome = match self.met_since(directory, &certificate.name, standing) {
-                    Ok(()) if self.stop.is_cancelled() => Ok(Obtained::Kept(0)),
-                    Ok(()) => self.order_if_due(certificate, manner, Some(http)).await,
-                    held => held.map(|()| Obtained::Kept(0)),
-                };
-                (certificate, outcome)
-            }
-        };
         // One order finds out whether the authority works.
-        let (first, rest) = free.split_at(free.len().min(1));
-        for at_once in [first, rest] {
-            let orders: Vec<_> = at_once.iter().map(order).collect();
-            let mut orders = stream::iter(orders).buffer_unordered(ORDERS_AT_ONCE);
-            while let Some((certificate, outcome)) = orders.next().await {
-                round.add(&certificate.name, outcome);
+        let rest = due.split_off(due.len().min(1));
+        for at_once in [due, rest] {
+            let orders =
+                at_once.into_iter().map(|member| self.order_here(member, manner, begun.as_ref(), http.as_ref()));
+            let mut orders = stream::iter(orders.collect::<Vec<_>>()).buffer_unordered(ORDERS_AT_ONCE);
+            while let Some((turn, is_ordered)) = orders.next().await {
+                done.ordered.extend(is_ordered.then(|| turn.certificate.name.clone()));
+                done.turns.push(turn);
             }
         }
-        Ok(None)
+        done
     }
 
-    /// Whether the authority as a whole has failed since the round began: then nothing more is asked of it, forced or not.
-    fn met_since(&self, directory: &DirectoryUrl, name: &CertName, begun: &Standing) -> Result<(), Error> {
-        match self.store.standing(directory.as_str())?.trouble {
-            Some(trouble) if Some(&trouble) != begun.trouble.as_ref() => {
-                let until = trouble.again.map(|again| again.instant(false));
-                Err(Error::Held { name: name.clone(), until, problem: trouble.problem })
+    /// Asks an authority what time it is, and about the certificates that it issued.
+    async fn ask(
+        &self,
+        issuer: &Issuer,
+        directory: &DirectoryUrl,
+        members: &[Member<'_>],
+    ) -> Result<(Standing, Http), Error> {
+        let standing = self.look(directory)?;
+        let (http, offers) = self.contact(issuer, directory, &standing).await?;
+        let mut questions: Vec<_> = members
+            .iter()
+            .filter(|(turn, _)| !turn.is_asked)
+            .filter_map(|(turn, look)| Some((turn, look, look.question.as_ref()?)))
+            .filter(|(.., question)| question.at <= question.now && key(question.issuer) == key(issuer))
+            .collect();
+        // The longest waiting first.
+        questions.sort_by_key(|(.., question)| question.at);
+        questions.truncate(LOOKUPS);
+        let asked: Vec<_> = questions
+            .into_iter()
+            .map(|(turn, look, question)| Asked {
+                name: &turn.certificate.name,
+                outlook: &look.outlook,
+                author: question.issuer,
+            })
+            .collect();
+        self.ask_about(&asked, issuer, directory, (&http, &offers), &standing).await?;
+        Ok((self.look(directory)?, http))
+    }
+
+    /// Orders a certificate from the issuer that it wants; whether it was ordered.
+    async fn order_here<'c>(
+        &self,
+        (mut turn, look): Member<'c>,
+        manner: Manner,
+        begun: Option<&Standing>,
+        http: Option<&Http>,
+    ) -> (Turn<'c>, bool) {
+        let Some(issuer) = look.next.filter(|_| !self.stop.is_cancelled()) else {
+            turn.is_over = true;
+            return (turn, false);
+        };
+        let outcome = match self.has_failed_since(issuer, begun) {
+            Ok(true) => {
+                // Another one met it a moment ago.
+                turn.give_up(issuer, None);
+                return (turn, false);
             }
-            _ => Ok(()),
+            Ok(false) => self.order_if_due(&mut turn, manner, Some((issuer, http))).await,
+            Err(error) => Err(error),
+        };
+        let is_ordered = matches!(outcome, Ok(Some(Obtained::Ordered(_))));
+        // What others said before counts only until it is over.
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(_)) => turn.end(None),
+            Err(error) => turn.end(Some(error)),
         }
+        (turn, is_ordered)
     }
 
-    /// How the members of a group stand. What cannot be read is a failure of its own.
-    fn see<'c>(&self, group: &Group<'c>, round: &mut Round) -> Result<Seen<'c>, Error> {
-        let standing = self.look(group.directory)?;
-        let now = standing.offset.now(self.clock.now());
-        let mut all = Vec::new();
-        for (certificate, order) in &group.members {
-            match self.outlook(certificate, order, now) {
-                Ok(outlook) => all.push(Looked { certificate, outlook }),
-                Err(error) => round.fail(&certificate.name, error),
-            }
-        }
-        Ok(Seen { standing, all, now })
-    }
-
-    fn empty_round(&self) -> Round {
-        Round { ordered: Vec::new(), failures: Vec::new(), held: Vec::new(), wake_at: self.clock.now() + LATEST }
+    /// Whether an authority as a whole has failed since the round began: then nothing more is asked of it, forced or not.
+    fn has_failed_since(&self, issuer: &Issuer, begun: Option<&Standing>) -> Result<bool, Error> {
+        let (Some(directory), Some(begun)) = (&issuer.directory, begun) else { return Ok(false) };
+        let trouble = self.store.standing(directory.as_str())?.trouble;
+        Ok(trouble.is_some() && trouble != begun.trouble)
     }
 }
 
 impl Round {
-    fn add(&mut self, name: &CertName, outcome: Result<Obtained, Error>) {
-        match outcome {
-            Ok(Obtained::Ordered(_)) => self.ordered.push(name.clone()),
-            Ok(Obtained::Kept(_)) => {}
-            // Another one met it a moment ago.
-            Err(error @ Error::Held { .. }) => self.held.push((name.clone(), error)),
-            Err(error) => self.fail(name, error),
+    /// Something on disk cannot be read.
+    fn cannot_see(&mut self, name: &CertName, error: Error, begun: Timestamp) {
+        if error.retry() != Retry::Never {
+            self.wake_at = begun + SOON;
         }
-    }
-
-    fn fail(&mut self, name: &CertName, error: Error) {
         if !self.failures.iter().any(|(failed, _)| failed == name) {
             self.failures.push((name.clone(), error));
         }
     }
-
-    fn hold(&mut self, due: &[&Looked<'_>], standing: &Standing) {
-        for Looked { certificate, outlook } in due {
-            if let Some(hold) = outlook.hold(standing) {
-                self.held.push((certificate.name.clone(), Error::held(&certificate.name, hold)));
-            }
-        }
-    }
-}
-
-/// When there is something to do again, by the machine's clock.
-fn next(group: &Group<'_>, seen: &Seen<'_>) -> Timestamp {
-    let Seen { standing, all, .. } = seen;
-    let mut next = Timestamp::MAX;
-    for Looked { outlook, .. } in all {
-        let ordered_at = match outlook.due {
-            Due::NotBefore(at) => Some(at),
-            Due::Now(_) => outlook.free_at(standing),
-        };
-        let left_alone = standing.trouble.as_ref().map_or(Timestamp::MIN, |trouble| trouble.until(false));
-        let asked_at = outlook.ask_at(group.issuer).map(|at| at.max(left_alone));
-        next = [ordered_at, asked_at].into_iter().flatten().fold(next, Timestamp::min);
-    }
-    standing.offset.wall(next)
-}
-
-/// Those that have to be ordered.
-fn due<'a, 'c>(all: &'a [Looked<'c>], manner: Manner) -> Vec<&'a Looked<'c>> {
-    let is_due = |looked: &&Looked<'_>| manner == Manner::Forced || matches!(looked.outlook.due, Due::Now(_));
-    all.iter().filter(is_due).collect()
-}
-
-/// Those about which the authority is to be asked, the longest waiting first.
-fn questions<'a, 'c>(all: &'a [Looked<'c>], issuer: &Issuer) -> Vec<&'a Looked<'c>> {
-    let asked_at = |looked: &&Looked<'_>| looked.outlook.ask_at(issuer).filter(|at| *at <= looked.outlook.now);
-    let mut questions: Vec<_> = all.iter().filter(|looked| asked_at(looked).is_some()).collect();
-    questions.sort_by_key(asked_at);
-    questions.truncate(LOOKUPS);
-    questions
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ pub struct Journal {
 pub struct Entry {
     /// The URL of the authority's directory.
     pub directory: String,
+    /// The name of the issuer in the configuration: there may be several at one authority.
+    #[serde(default)]
+    pub issuer: Option<String>,
     /// What the certificate is to cover.
     pub identifiers: BTreeSet<Identifier>,
     /// The type of the key.
@@ -38,6 +41,14 @@ pub struct Entry {
     pub order_url: Option<String>,
     /// When it began.
     pub started: Timestamp,
+}
+
+impl Entry {
+    /// Whether it was begun with an issuer of this name, at this directory.
+    #[must_use]
+    pub fn is_with(&self, issuer: &str, directory: &str) -> bool {
+        self.directory == directory && self.issuer.as_ref().is_none_or(|name| name == issuer)
+    }
 }
 
 impl Store {
@@ -70,6 +81,15 @@ impl Store {
     pub fn has_journal(&self, name: &CertName) -> Result<bool, Error> {
         let path = self.journal(name).join(ORDER);
         path.try_exists().map_err(io("open", &path))
+    }
+
+    /// Where an order is in progress, as far as that can be read.
+    pub fn journal_entry(&self, name: &CertName) -> Result<Option<Entry>, Error> {
+        match read::json(&self.journal(name).join(ORDER)) {
+            // Whoever goes on with it moves it aside.
+            Err(Error::Damaged { .. } | Error::NotAFile { .. } | Error::TooLong { .. }) => Ok(None),
+            found => found,
+        }
     }
 
     /// The order in progress. A journal that cannot be understood is moved aside with a warning, and is none.

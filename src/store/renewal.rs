@@ -1,8 +1,9 @@
 //! How the renewal of a certificate stands: what its authority says, what failed last, when it is tried again.
 //!
-//! Everything here is about one generation, and void for another one. It can be lost without harm: then the authority is asked
-//! again. So a file that is damaged is none, with a warning.
+//! All but the troubles with single issuers is about one generation, and void for another one. It can be lost without harm: then
+//! the authority is asked again. So a file that is damaged is none, with a warning.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -28,8 +29,10 @@ pub struct Renewal {
     pub ask_at: Option<Timestamp>,
     /// When the authority's word last led to a renewal; this outlives a generation.
     pub by_ari: Option<Timestamp>,
-    /// What failed.
+    /// What failed whoever is asked, such as the proof of a name.
     pub trouble: Option<Trouble>,
+    /// What failed because of one issuer, by the name of that; it says nothing about a generation, and outlives it.
+    pub refusals: BTreeMap<String, Trouble>,
 }
 
 /// Failures in a row.
@@ -79,17 +82,67 @@ impl Renewal {
         Self { generation: Some(generation), by_ari, ..Self::default() }
     }
 
-    /// What keeps a certificate from being ordered: its own failures, or those of its authority as a whole.
+    /// That of the generation that follows, which came from `issuer` at this instant: what holds with the others goes on.
     #[must_use]
-    pub fn hold(&self, standing: &Standing, now: Timestamp, in_emergency: bool) -> Option<Hold> {
-        let troubles = [&self.trouble, &standing.trouble].into_iter().flatten();
-        let lasting = troubles.filter(|trouble| trouble.until(in_emergency) > now);
-        lasting.max_by_key(|trouble| trouble.until(in_emergency)).map(|trouble| Hold {
-            until: trouble.again.map(|again| again.instant(in_emergency)),
-            problem: trouble.problem.clone(),
-            demanded: trouble.demanded,
-        })
+    pub fn followed_by(&self, generation: u64, by_ari: Option<Timestamp>, issuer: &str, now: Timestamp) -> Self {
+        let lasts = |(name, trouble): &(&String, &Trouble)| *name != issuer && trouble.until(false) > now;
+        let refusals =
+            self.refusals.iter().filter(lasts).map(|(name, trouble)| (name.clone(), trouble.clone())).collect();
+        Self { refusals, ..Self::of(generation, by_ari) }
     }
+
+    /// How often it failed in a row with an issuer, or with any.
+    #[must_use]
+    pub fn failures(&self, issuer: &str) -> u32 {
+        self.own(issuer).map(|trouble| trouble.failures).max().unwrap_or(0)
+    }
+
+    /// What keeps a certificate from being ordered from an issuer: its own failures, or those of the authority as a whole.
+    #[must_use]
+    pub fn hold(&self, issuer: &str, standing: &Standing, now: Timestamp, in_emergency: bool) -> Option<Hold> {
+        longest(self.own(issuer).chain(&standing.trouble), now, in_emergency)
+    }
+
+    /// The same without those of the authority as a whole, which are nothing to a certificate that is not due.
+    #[must_use]
+    pub fn own_hold(&self, issuer: &str, now: Timestamp, in_emergency: bool) -> Option<Hold> {
+        longest(self.own(issuer), now, in_emergency)
+    }
+
+    /// The certificate's own troubles with an issuer.
+    pub fn own(&self, issuer: &str) -> impl Iterator<Item = &Trouble> {
+        self.trouble.iter().chain(self.refusals.get(issuer))
+    }
+}
+
+impl Hold {
+    /// What keeps a certificate from several issuers, each of which is held by one of these; `None` for none.
+    #[must_use]
+    pub fn of_all(holds: Vec<Self>) -> Option<Self> {
+        let first = holds.iter().min_by_key(|hold| hold.until.unwrap_or(Timestamp::MAX))?.until;
+        let demanded = holds.iter().all(|hold| hold.demanded);
+        Some(Self { until: first, problem: in_words(holds.into_iter().map(|hold| hold.problem)), demanded })
+    }
+}
+
+/// Several problems in one text, each once.
+fn in_words(problems: impl IntoIterator<Item = String>) -> String {
+    let mut distinct: Vec<String> = Vec::new();
+    for problem in problems {
+        if !distinct.contains(&problem) {
+            distinct.push(problem);
+        }
+    }
+    distinct.join("; ")
+}
+
+fn longest<'t>(troubles: impl Iterator<Item = &'t Trouble>, now: Timestamp, in_emergency: bool) -> Option<Hold> {
+    let lasting = troubles.filter(|trouble| trouble.until(in_emergency) > now);
+    lasting.max_by_key(|trouble| trouble.until(in_emergency)).map(|trouble| Hold {
+        until: trouble.again.map(|again| again.instant(in_emergency)),
+        problem: trouble.problem.clone(),
+        demanded: trouble.demanded,
+    })
 }
 
 impl Store {
@@ -99,7 +152,7 @@ impl Store {
         if stored.generation == generation {
             return Ok(stored);
         }
-        Ok(Renewal { generation, by_ari: stored.by_ari, ..Renewal::default() })
+        Ok(Renewal { generation, by_ari: stored.by_ari, refusals: stored.refusals, ..Renewal::default() })
     }
 
     /// Remembers how it stands; nothing is written when it stands like that already.

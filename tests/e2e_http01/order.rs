@@ -117,7 +117,7 @@ fn renew_orders_what_is_configured((haproxy, pebble): (HaproxyVersion, PebbleVer
     let status = run(one, &["status", "--json"]).expect_code(2).json();
     assert_eq!(status["certificates"][0]["state"], "missing");
     let forecast = run(one, &["renew", "--dry-run"]).expect_code(0).stdout;
-    assert_eq!(forecast, "shop: would be ordered, there is none yet\n");
+    assert_eq!(forecast, "shop: would be ordered from pebble, there is none yet\n");
     assert_eq!(site.pebble.orders(), 0);
 
     let renewed = run(one, &["renew", "--json"]).expect_code(0).json();
@@ -136,7 +136,7 @@ fn renew_orders_what_is_configured((haproxy, pebble): (HaproxyVersion, PebbleVer
 
     // A name is added.
     let forecast = run(two, &["renew", "--dry-run"]).expect_code(0).stdout;
-    assert_eq!(forecast, "shop: would be ordered, it lacks a name\n");
+    assert_eq!(forecast, "shop: would be ordered from pebble, it lacks a name\n");
     run(two, &["renew", "shop"]).expect_code(0);
     assert_eq!(site.serial("www.shop.test"), site.serial("shop.test"));
     assert_ne!(site.serial("shop.test"), served);

@@ -44,6 +44,7 @@ pub struct Simulation {
     pub store: Store,
     pub certificates: Vec<Certificate>,
     pub clock: MovedClock,
+    roots: Vec<CertificateDer<'static>>,
     trust: Trust,
     webroot: Webroot,
     scratch: Scratch,
@@ -54,17 +55,7 @@ impl Simulation {
     pub fn new(count: usize, now: Timestamp, directory: &str, root_ca: &Path, root_pem: &str, port: &Port) -> Self {
         let scratch = Scratch::new();
         let webroot = Webroot::serve(port.addr());
-        let issuer = Issuer {
-            name: "test".to_owned(),
-            directory: Some(directory.parse().expect("it is a directory")),
-            contact: vec!["admin@example.org".to_owned()],
-            terms_agreed: true,
-            root_ca: Some(root_ca.to_owned()),
-            profile: None,
-            limits: None,
-            eab: None,
-            preferred_chain: None,
-        };
+        let issuer = issuer("test", directory, root_ca);
         let solver = Solver {
             name: "web".to_owned(),
             method: Method::Http01(Via::Webroot { path: webroot.path().to_owned() }),
@@ -80,15 +71,32 @@ impl Simulation {
             }),
             ..Certificate::new(format!("c{number}.test").parse().expect("it is a name"))
         };
-        let roots = CertificateDer::pem_slice_iter(root_pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let roots = certificates(root_pem);
         Self {
             store: Store::open(&scratch.join("state")).expect("a store can be made"),
             certificates: (0..count).map(certificate).collect(),
             clock: MovedClock::new(now),
-            trust: Trust::new(roots.expect("it is PEM")),
+            trust: Trust::new(roots.clone()),
+            roots,
             webroot,
             scratch,
         }
+    }
+
+    /// Adds an issuer to every certificate, after the others.
+    pub fn or_from(mut self, name: &str, directory: &str, root_ca: &Path, root_pem: &str) -> Self {
+        for order in self.certificates.iter_mut().filter_map(|certificate| certificate.order.as_mut()) {
+            order.issuers.push(issuer(name, directory, root_ca));
+        }
+        self.roots.extend(certificates(root_pem));
+        self.trust = Trust::new(self.roots.clone());
+        self
+    }
+
+    /// The issuer of each certificate.
+    pub fn issuers(&self) -> Vec<String> {
+        let issuer = |certificate: &Certificate| self.store.current(&certificate.name).unwrap()?.meta.issuer;
+        self.certificates.iter().filter_map(issuer).collect()
     }
 
     /// Keeps to the limits of Let's Encrypt.
@@ -235,4 +243,23 @@ impl Shortlived {
     pub fn orders(&self) -> usize {
         self.authority.asked().iter().filter(|asked| asked.path == "/order").count()
     }
+}
+
+fn issuer(name: &str, directory: &str, root_ca: &Path) -> Issuer {
+    Issuer {
+        name: name.to_owned(),
+        directory: Some(directory.parse().expect("it is a directory")),
+        contact: vec!["admin@example.org".to_owned()],
+        terms_agreed: true,
+        root_ca: Some(root_ca.to_owned()),
+        staging: None,
+        profile: None,
+        limits: None,
+        eab: None,
+        preferred_chain: None,
+    }
+}
+
+fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().expect("it is PEM")
 }

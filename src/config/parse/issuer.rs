@@ -21,6 +21,12 @@ pub(super) fn issuers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMa
             continue;
         }
         let directory = section.require(reader, "directory", parsed::<DirectoryUrl>);
+        let staging = section.get(reader, "staging", |value| match parsed::<DirectoryUrl>(value)? {
+            staging if Some(&staging) == directory.as_ref() => {
+                Err("is the directory itself: a rehearsal there would be an order".to_owned())
+            }
+            staging => Ok(staging),
+        });
         let eab = eab(&mut section, reader);
         let issuer = Issuer {
             name: name.clone(),
@@ -28,6 +34,7 @@ pub(super) fn issuers(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMa
             contact: section.get(reader, "contact", |value| one_or_more(value, mail)).unwrap_or_default(),
             terms_agreed: section.get_or(reader, "terms_agreed", false, boolean),
             root_ca: section.get(reader, "root_ca", path),
+            staging,
             profile: section.get(reader, "profile", text),
             limits: section.get(reader, "limits", |value| match text(value)?.as_str() {
                 "letsencrypt" => Ok(Limits::Letsencrypt),
@@ -100,6 +107,23 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_is_rehearsed_where_its_staging_environment_is() {
+        let config = parsed("staging = \"https://test.ca.test/dir\"\nprofile = \"short\"").unwrap();
+        let staging = config.issuers["ca"].at_staging().unwrap();
+        assert_eq!((staging.name.as_str(), staging.profile.as_deref()), ("ca-staging", Some("short")));
+        assert_eq!(staging.directory.unwrap().as_str(), "https://test.ca.test/dir");
+        assert_eq!(parsed("").unwrap().issuers["ca"].at_staging(), None);
+        let known = |name: &str| Issuer { directory: Some(name.parse().unwrap()), ..config.issuers["ca"].clone() };
+        for name in ["letsencrypt", "letsencrypt-staging"] {
+            let staging = Issuer { staging: None, ..known(name) }.at_staging().unwrap();
+            assert_eq!(
+                (staging.directory.unwrap().short(), staging.limits),
+                ("letsencrypt-staging", Some(Limits::None))
+            );
+        }
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_about_it_is_a_problem_with_a_place() {
         for (issuer, expected) in [
             ("eab = { kid = \"k1\" }", "4:7: issuer.ca.eab.hmac_key_file: is missing"),
@@ -108,6 +132,8 @@ mod tests {
             ("eab = { kid = \"k\", hmac_key_file = \"x\" }", "x is not an absolute path"),
             ("eab = { kid = \"k\", hmac_key_file = \"/x\", hmac_key = \"s\" }", "issuer.ca.eab.hmac_key: unknown key"),
             ("eab = \"k\"", "issuer.ca.eab: must be a table"),
+            ("staging = \"zerossl\"", "4:11: issuer.ca.staging: is the directory itself"),
+            ("staging = \"http://x\"", "issuer.ca.staging: "),
             ("preferred_chain = \"\"", "issuer.ca.preferred_chain: must not be empty"),
         ] {
             let problems = parsed(issuer).unwrap_err();

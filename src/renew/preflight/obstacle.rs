@@ -58,6 +58,11 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// Whether it is in the way of one authority, and not of any.
+    pub(in super::super) fn is_of_issuer(&self) -> bool {
+        matches!(self, Self::Forbidden { .. } | Self::NotPersistent { .. })
+    }
+
     /// What to do about it, for people.
     #[must_use]
     pub fn hint(&self) -> String {

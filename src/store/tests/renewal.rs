@@ -28,7 +28,7 @@ fn what_is_noted_about_a_renewal_is_void_for_another_generation() {
 fn a_failure_holds_until_its_time_and_what_only_a_person_can_end_for_ever() {
     let mut renewal = in_trouble(1, None);
     let mut standing = Standing::default();
-    let hold = |renewal: &Renewal, standing: &Standing, now| renewal.hold(standing, at(now), false);
+    let hold = |renewal: &Renewal, standing: &Standing, now| renewal.hold("test", standing, at(now), false);
     let found = hold(&renewal, &standing, "2026-11-22T14:00:30Z").unwrap();
     assert_eq!((found.until, found.demanded), (Some(at("2026-11-22T14:01:00Z")), false));
     assert_eq!(hold(&renewal, &standing, "2026-11-22T14:01:00Z"), None);
@@ -36,6 +36,41 @@ fn a_failure_holds_until_its_time_and_what_only_a_person_can_end_for_ever() {
     assert_eq!(hold(&renewal, &standing, "2027-11-22T14:00:00Z").unwrap().until, None);
     renewal.trouble = None;
     assert!(hold(&renewal, &standing, "2027-11-22T14:00:00Z").is_some());
+}
+
+#[test]
+fn what_failed_with_one_issuer_holds_there_alone_and_outlives_a_generation() {
+    let fix = Fixture::new();
+    let mut renewal = Renewal::of(1, None);
+    let lasting = Trouble { again: Some(Again::at(at("2026-11-24T00:00:00Z"))), ..trouble() };
+    renewal.refusals.insert("one".to_owned(), lasting.clone());
+    renewal.refusals.insert("over".to_owned(), trouble());
+    let now = at("2026-11-23T00:00:00Z");
+    let standing = Standing::default();
+    assert_eq!(renewal.hold("one", &standing, now, false).unwrap().until, Some(at("2026-11-24T00:00:00Z")));
+    assert_eq!((renewal.hold("two", &standing, now, false), renewal.failures("two")), (None, 0));
+
+    fix.store.save_renewal(&fix.lock(), &renewal).unwrap();
+    assert_eq!(fix.store.renewal(&name(), Some(2)).unwrap().refusals, renewal.refusals);
+    let next = renewal.followed_by(2, None, "two", now);
+    assert_eq!(next.refusals.into_iter().collect::<Vec<_>>(), [("one".to_owned(), lasting)]);
+    assert!(renewal.followed_by(2, None, "one", now).refusals.is_empty());
+}
+
+#[test]
+fn what_is_held_everywhere_is_held_until_the_first_is_free() {
+    let hold = |until: Option<&str>, problem: &str, demanded| Hold {
+        until: until.map(at),
+        problem: problem.to_owned(),
+        demanded,
+    };
+    let all = Hold::of_all(vec![
+        hold(None, "paused", true),
+        hold(Some("2026-11-24T00:00:00Z"), "a limit", true),
+        hold(Some("2026-11-23T00:00:00Z"), "paused", false),
+    ]);
+    assert_eq!(all.unwrap(), hold(Some("2026-11-23T00:00:00Z"), "paused; a limit", false));
+    assert_eq!(Hold::of_all(Vec::new()), None);
 }
 
 #[test]

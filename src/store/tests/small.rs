@@ -8,6 +8,7 @@ pub(super) const DIRECTORY: &str = "https://acme.example:14000/dir";
 
 pub(super) fn entry() -> Entry {
     Entry {
+        issuer: Some("letsencrypt".to_owned()),
         directory: DIRECTORY.to_owned(),
         identifiers: ["example.org".parse().unwrap()].into(),
         key_type: KeyType::EcdsaP256,
