@@ -214,6 +214,22 @@ fn a_rollover_prints_what_haproxy_needs_where_it_answers_by_the_thumbprint() {
 }
 
 #[test]
+fn an_account_is_shown_with_the_records_that_prove_names_for_good() {
+    let customer = Customer::new(Pebble::new(PebbleVersion::V2_10));
+    let persist =
+        "[solver.dns]\ntype = \"dns-persist-01\"\n[[certificate]]\ndomains = [\"a.test\", \"*.a.test\", \"b.test\"]";
+    assert_eq!(customer.show(persist)["records"], serde_json::json!([]));
+    customer.run(&["account", "register"], persist).expect_code(0);
+    let account = customer.show(persist);
+    let (records, url) = (account["records"].as_array().unwrap(), account["url"].as_str().unwrap());
+    let record = |at: usize| records[at].as_str().unwrap();
+    assert_eq!(records.len(), 2, "{account:#}");
+    assert!(record(0).starts_with("_validation-persist.a.test. IN TXT \""), "{account:#}");
+    assert!(record(0).contains(&format!("accounturi={url}; policy=wildcard")), "{account:#}");
+    assert!(record(1).ends_with(&format!("accounturi={url}\"")), "{account:#}");
+}
+
+#[test]
 fn an_account_is_shown_as_it_is_stored_while_its_authority_is_down_and_another_follows_one_that_is_gone() {
     let mut customer = Customer::new(Pebble::new(PebbleVersion::V2_10));
     customer.run(&["account", "register"], "").expect_code(0);

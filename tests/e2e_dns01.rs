@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use rustix::process::Signal;
 use support::bind::OTHER;
+use support::sidecar::quoted;
 use support::{Bind, Haproxy, HaproxyVersion, Hotcert, Outcome, Pebble, PebbleVersion, Sidecar, poll, sidecar, steps};
 
 /// Not a test: what is killed.
@@ -43,9 +44,9 @@ impl County {
     /// The usual solver.
     fn rfc2136(&self) -> String {
         format!(
-            "provider = \"rfc2136\"\nserver = \"{}\"\ntsig = {{ key_file = {:?} }}",
+            "provider = \"rfc2136\"\nserver = \"{}\"\ntsig = {{ key_file = {} }}",
             self.bind.addr(),
-            self.bind.key_file()
+            quoted(self.bind.key_file())
         )
     }
 
@@ -96,16 +97,16 @@ impl County {
 }
 
 fn head(hotcert: &Hotcert, resolver: SocketAddr) -> String {
-    format!("version = 1\nstate_dir = {:?}\nresolver = \"{resolver}\"\n", hotcert.state_dir())
+    format!("version = 1\nstate_dir = {}\nresolver = \"{resolver}\"\n", quoted(hotcert.state_dir()))
 }
 
 /// The authority, the solvers and a certificate.
 fn rest(pebble: &Pebble, solvers: &str, name: &str, domains: &[&str]) -> String {
     format!(
-        "[issuer.pebble]\ndirectory = {:?}\nroot_ca = {:?}\ncontact = [\"admin@example.org\"]\nterms_agreed = true\n\
+        "[issuer.pebble]\ndirectory = {:?}\nroot_ca = {}\ncontact = [\"admin@example.org\"]\nterms_agreed = true\n\
          {solvers}[[certificate]]\nname = {name:?}\ndomains = {domains:?}\n",
         pebble.directory(),
-        pebble.root_ca(),
+        quoted(pebble.root_ca()),
     )
 }
 
@@ -189,10 +190,10 @@ fn a_sidecar_orders_a_wildcard_and_loads_it() {
     let county = County::new();
     let haproxy = Haproxy::new(HaproxyVersion::V3_2).start();
     let rest = format!(
-        "{}[haproxy.edge]\nsocket = {:?}\ncrt_dir = {:?}\n",
+        "{}[haproxy.edge]\nsocket = {}\ncrt_dir = {}\n",
         county.rest(&county.rfc2136(), "w", &["*.w.test"]),
-        haproxy.socket(),
-        haproxy.crt_dir()
+        quoted(haproxy.socket()),
+        quoted(haproxy.crt_dir())
     );
     let config = county.hotcert.scratch().write("run.toml", county.head(&county.hotcert) + &rest);
     let sidecar = Sidecar::start_unready(&county.hotcert, [OsString::from("--config"), config.into()]);

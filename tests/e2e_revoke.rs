@@ -133,6 +133,12 @@ fn what_is_detached_stays_out_until_it_is_renewed() {
         let certificate = &told["certificates"][0];
         assert_eq!((&certificate["state"], &certificate["nodes"][0]["state"]), (&"stored".into(), &"absent".into()));
         assert!(certificate["problem"].as_str().unwrap().contains("taken out of service"), "{told:#}");
+        let kept = site.hotcert.scratch().join("revoked.pem");
+        let stored = site.hotcert.state_dir().join("certs/shop.test/current");
+        let pem = ["fullchain.pem", "privkey.pem"].map(|file| fs::read_to_string(stored.join(file)).unwrap()).concat();
+        fs::write(&kept, pem).unwrap();
+        let refused = site.run(&["push", kept.to_str().unwrap()]).expect_code(1);
+        assert!(refused.stderr.contains("this certificate was revoked"), "{refused:?}");
         // To detach again is no error, and changes nothing.
         site.run(&["revoke", "shop.test", "--detach"]).expect_code(0);
         site.haproxy.check().unwrap();

@@ -162,19 +162,16 @@ proptest! {
                 wanted: true,
                 placed: false,
             };
-            match store.put_token(&stored) {
-                Ok(()) => {
-                    prop_assert!(text.parse::<Token>().is_ok());
-                    let path = root.path().join("state/tokens").join(format!("{text}.json"));
-                    prop_assert!(path.is_file());
-                    prop_assert_eq!(store.tokens().unwrap(), vec![stored]);
-                    store.remove_token(text).unwrap();
-                }
-                Err(_) => {
-                    prop_assert!(text.parse::<Token>().is_err());
-                    prop_assert!(store.retire_token(text).is_err() && store.remove_token(text).is_err());
-                    prop_assert_eq!(below(root.path()), before);
-                }
+            if store.put_token(&stored).is_ok() {
+                prop_assert!(text.parse::<Token>().is_ok());
+                let path = root.path().join("state/tokens").join(format!("{text}.json"));
+                prop_assert!(path.is_file());
+                prop_assert_eq!(store.tokens().unwrap(), vec![stored]);
+                store.remove_token(text).unwrap();
+            } else {
+                prop_assert!(text.parse::<Token>().is_err());
+                prop_assert!(store.retire_token(text).is_err() && store.remove_token(text).is_err());
+                prop_assert_eq!(below(root.path()), before);
             }
             if let Ok(token) = text.parse::<Token>() {
                 let webroot = Webroot::new(&webroot_path);

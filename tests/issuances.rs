@@ -1,5 +1,7 @@
 //! Many issuances by an authority that refuses half of all nonces and is busy for every tenth request.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
 mod support;
 
 use std::time::Instant;
@@ -20,7 +22,7 @@ const ORDERS_FOR_A_HUNDRED: usize = 101;
 async fn every_certificate_is_issued_by_one_order_when_half_of_the_nonces_are_refused_and_a_tenth_of_the_answers_is_503()
  {
     let given = std::env::var("TEST_ISSUANCES").ok();
-    let count: usize = given.map_or(ISSUANCES, |count| count.parse().expect("it is a number"));
+    let count: usize = given.map_or(ISSUANCES, |count| count.parse().unwrap());
     let begin = Timestamp::from_second(Timestamp::now().as_second()).expect("it is the present");
     let authority = ScriptedAuthority::start(Some(begin), SignedDuration::from_hours(90 * 24));
     authority.be_strict();
@@ -29,7 +31,7 @@ async fn every_certificate_is_issued_by_one_order_when_half_of_the_nonces_are_re
     let port = Port::reserve();
     let simulation = Simulation::new(count, begin, &directory, &authority.root_ca(), &root, &port);
 
-    let (began, mut rounds) = (Instant::now(), 0);
+    let (clock, mut rounds) = (Instant::now(), 0);
     simulation
         .run(begin + SignedDuration::from_hours(7 * 24), |now, round| {
             authority.set_time(now);
@@ -42,7 +44,7 @@ async fn every_certificate_is_issued_by_one_order_when_half_of_the_nonces_are_re
     println!(
         "{count} certificates by {orders} orders in {rounds} rounds and {:.1} s: {requests} requests, {refused} nonces refused, \
          {busy} times busy",
-        began.elapsed().as_secs_f64()
+        clock.elapsed().as_secs_f64()
     );
     assert!(refused > count && busy > count / 2, "the authority was in a good mood");
     assert!(orders * 100 <= count * ORDERS_FOR_A_HUNDRED, "{orders} orders for {count} certificates");

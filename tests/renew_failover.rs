@@ -216,6 +216,24 @@ async fn where_the_budget_of_the_first_is_spent_the_second_is_asked_and_its_own_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_at_the_first_is_ended_by_a_person_alone_and_holds_up_nothing() {
+    let all = Two::prepared(1);
+    all.first
+        .fail("/order", problem(429, "", "rateLimited", "paused: visit https://portal.ca.test/sfe/v1/unpause?jwt=a"));
+    all.run_until(85).await;
+    assert_eq!((all.orders(), all.simulation.issuers()), ((1, 2), vec!["second".to_owned()]));
+    let name = &all.simulation.certificates[0].name;
+    let noted = all.simulation.store.renewal(name, Some(2)).unwrap();
+    assert!(noted.refusals["test"].problem.contains("unpause?jwt=a"), "{noted:?}");
+
+    all.first.mend();
+    all.run_until(90).await;
+    assert_eq!(all.simulation.round(true).await.ordered.len(), 1);
+    assert!(all.simulation.store.renewal(name, Some(3)).unwrap().refusals.is_empty());
+    assert_eq!(all.simulation.issuers(), ["test"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupted_order_is_continued_where_it_began_and_given_up_while_that_cannot_be_reached() {
     let all = Two::prepared(1);
     all.first.fail("/", Fault::Down);

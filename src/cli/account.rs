@@ -1,5 +1,6 @@
 //! `hotcert account`: show, register, roll over, update and deactivate the accounts at authorities.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -10,8 +11,9 @@ use super::args::Account as Args;
 use super::failure::Failure;
 use super::outcome::{Note, Outcome};
 use crate::config::{Issuer, Method, Via};
-use crate::model::DirectoryUrl;
+use crate::model::{ChallengeKind, DirectoryUrl, Identifier};
 use crate::renew::{self, Change, Standing};
+use crate::solver;
 
 /// What `account show` prints.
 #[derive(Serialize)]
@@ -44,6 +46,8 @@ struct Account {
     terms_agreed_at: Option<Timestamp>,
     deactivated_at: Option<Timestamp>,
     key_file: Option<PathBuf>,
+    /// The records that prove names for good, as one types them into the file of a zone (draft-ietf-acme-dns-persist).
+    records: Vec<String>,
     /// Why the authority could not be asked.
     problem: Option<String>,
 }
@@ -107,7 +111,7 @@ async fn show(app: &App, issuers: &[Issuer]) -> Result<Outcome, Failure> {
 
 /// An account as it is stored, and as its authority says; that this cannot be asked is no reason not to show the rest.
 async fn look(app: &App, issuer: &Issuer) -> Result<(Account, Vec<Note>), Failure> {
-    let Standing { record, thumbprint, key_file, asked } = app.renewer().account_standing(issuer).await?;
+    let Standing { record, thumbprint, key_file, authorities, asked } = app.renewer().account_standing(issuer).await?;
     let mut notes = Vec::new();
     let (registration, problem) = match asked {
         Some(Ok(registration)) => (Some(registration), None),
@@ -126,7 +130,9 @@ async fn look(app: &App, issuer: &Issuer) -> Result<(Account, Vec<Note>), Failur
     // Some authorities keep no contacts, and show none.
     let contacts = contacts.filter(|contacts| !contacts.is_empty());
     let stored = || record.as_ref().map(|record| record.contact.clone()).unwrap_or_default();
+    let url = record.as_ref().map(|record| record.url.as_str());
     let account = Account {
+        records: url.zip(authorities.first()).map(|(url, ca)| records(app, issuer, ca, url)).unwrap_or_default(),
         issuer: issuer.name.clone(),
         directory: issuer.directory.clone(),
         url: record.as_ref().map(|record| record.url.clone()),
@@ -157,6 +163,9 @@ impl Account {
         line("terms", self.terms_agreed_at.map(|at| format!("agreed to at {at}")));
         line("thumbprint", self.thumbprint.clone());
         line("key", self.key_file.as_ref().map(|file| file.display().to_string()));
+        for record in &self.records {
+            line("record", Some(record.clone()));
+        }
         text
     }
 }
@@ -174,6 +183,28 @@ fn sentence(args: &Args, change: Change, issuer: &str) -> String {
         Change::Nothing => format!("the account at {issuer} {nothing}"),
         Change::Finished => format!("the account at {issuer} {done}: the change that was interrupted is finished"),
     }
+}
+
+/// The records for the names that are proved by them. One for a wildcard proves its base as well.
+fn records(app: &App, issuer: &Issuer, authority: &str, url: &str) -> Vec<String> {
+    let mut records = BTreeSet::new();
+    for certificate in app.config.certificates.values() {
+        let Some(order) = &certificate.order else { continue };
+        if !order.issuers.iter().any(|other| other.directory == issuer.directory) {
+            continue;
+        }
+        let is_proved = |name: &&Identifier| {
+            order.solvers.iter().any(|solver| solver.kind() == ChallengeKind::DnsPersist01 && solver.fits(name))
+        };
+        let has_wildcard = |name: &Identifier| {
+            certificate.domains.iter().any(|other| other.to_string().strip_prefix("*.") == Some(&name.to_string()))
+        };
+        for name in certificate.domains.iter().filter(is_proved).filter(|name| !has_wildcard(name)) {
+            let (at, text) = solver::persist_record(name, authority, url);
+            records.insert(solver::txt_line(&at, &text));
+        }
+    }
+    records.into_iter().collect()
 }
 
 /// What `HAProxy` needs where it answers by the thumbprint of this account.

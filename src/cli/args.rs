@@ -64,7 +64,7 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Order one certificate for these names, store it, load it, prove it is served
-    Issue(Issue),
+    Issue(Box<Issue>),
     /// Renew what is due, and load it
     Renew(Renew),
     /// Load a certificate file now
@@ -150,8 +150,8 @@ pub struct Terms {
     #[arg(long, value_name = "MAIL")]
     pub contact: Vec<String>,
     /// Agree to the authority's terms of service
-    #[arg(long)]
-    pub agree_terms: bool,
+    #[arg(long = "agree-terms")]
+    pub agree: bool,
     /// Name of the external account, where the authority wants new accounts to be bound to one
     #[arg(long, value_name = "KID", requires = "eab_hmac_key_file", value_parser = NonEmptyStringValueParser::new())]
     pub eab_kid: Option<String>,
@@ -210,7 +210,7 @@ impl Ordering {
             directory: self.ca.directory.clone(),
             root_ca: self.ca.root_ca.clone(),
             contact: self.terms.contact.clone(),
-            agree_terms: self.terms.agree_terms,
+            agree_terms: self.terms.agree,
             eab: self.terms.eab(),
             http_01_listen: self.http_01_listen,
             http_01_map: self.http_01_map.clone(),
@@ -442,7 +442,7 @@ impl Account {
             directory: which.ca.directory.clone(),
             root_ca: which.ca.root_ca.clone(),
             contact: contact.clone(),
-            agree_terms: terms.is_some_and(|terms| terms.agree_terms),
+            agree_terms: terms.is_some_and(|terms| terms.agree),
             eab: terms.and_then(Terms::eab),
             ..OrderFlags::default()
         };

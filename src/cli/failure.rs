@@ -10,6 +10,7 @@ use crate::bundle::Refusal;
 use crate::model::Invalid;
 use crate::reconcile;
 use crate::schedule::Retry;
+use crate::store::Revocation;
 use crate::{acme, config, daemon, renew, store};
 
 /// The exit codes, which scripts and timers rely on.
@@ -69,6 +70,12 @@ impl Failure {
     pub(super) fn failed(message: String, hint: &str, kind: &'static str) -> Self {
         let kind = kind.into();
         Self { message, causes: Vec::new(), hint: Some(hint.to_owned()), kind, is_list: false, exit: Exit::Failed }
+    }
+
+    /// What is revoked is not loaded again.
+    pub(super) fn revoked(what: &str, revocation: &Revocation) -> Self {
+        let message = format!("{what} was revoked at {} ({})", revocation.at, revocation.reason);
+        Self::failed(message, "take another one, or order a new one by `hotcert renew --force`", "revoked")
     }
 
     /// A file that was given on the command line cannot be read.

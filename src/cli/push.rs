@@ -110,6 +110,9 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
         force: args.force,
     };
     let admitted = gate.admit(&inputs)?;
+    if let Some(revocation) = app.store.revocation(&name, admitted.bundle.facts().sha256)? {
+        return Err(Failure::revoked("this certificate", &revocation));
+    }
     let notices: Vec<String> = admitted.notices.iter().map(ToString::to_string).collect();
     said.extend(notices.iter().map(|notice| Note::new("notice", notice)));
     let views = app.reconciler().preview(&name, &admitted.bundle).await?;

@@ -13,7 +13,7 @@ use crate::reconcile::Report;
 #[derive(Serialize, Deserialize)]
 pub enum Request {
     /// `hotcert issue`
-    Issue(Issue),
+    Issue(Box<Issue>),
     /// `hotcert renew`
     Renew(Renew),
     /// `hotcert push`

@@ -101,23 +101,20 @@ pub(super) async fn run(app: App, args: &Revoke) -> Result<Outcome, Failure> {
 /// Revokes one generation, and notes it. One of which it is noted already is left alone.
 async fn revoke(app: &App, name: &CertName, target: &mut Target, args: &Revoke) -> Result<One, Failure> {
     let Target { lock, generation, issuer, .. } = target;
-    let before = match &generation.revoked {
-        Some(_) => true,
-        None => {
-            let by = match args.with {
-                None => By::Either,
-                Some(With::Account) => By::Account,
-                Some(With::Certificate) => By::Certificate,
-            };
-            let bundle = app.store.bundle(name, generation.number)?;
-            let outcome = app.renewer().revoke(issuer, &bundle, args.reason, by).await?;
-            let revocation = Revocation { at: app.clock.now(), reason: args.reason, detached: false };
-            app.store.note_revoked(lock, generation.number, &revocation)?;
-            tracing::info!(certificate = %name, generation = generation.number, reason = %args.reason, "revoked");
-            generation.revoked = Some(revocation);
-            outcome == Revoked::Before
-        }
-    };
+    let mut before = true;
+    if generation.revoked.is_none() {
+        let by = match args.with {
+            None => By::Either,
+            Some(With::Account) => By::Account,
+            Some(With::Certificate) => By::Certificate,
+        };
+        let bundle = app.store.bundle(name, generation.number)?;
+        before = app.renewer().revoke(issuer, &bundle, args.reason, by).await? == Revoked::Before;
+        let revocation = Revocation { at: app.clock.now(), reason: args.reason, detached: false };
+        app.store.note_revoked(lock, generation.number, &revocation)?;
+        tracing::info!(certificate = %name, generation = generation.number, reason = %args.reason, "revoked");
+        generation.revoked = Some(revocation);
+    }
     let revocation = generation.revoked.as_ref();
     Ok(One {
         name: name.clone(),

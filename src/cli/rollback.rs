@@ -51,14 +51,7 @@ fn target(app: &App, name: &CertName, args: &Rollback) -> Result<u64, Failure> {
         })?,
     };
     if let Some(revocation) = app.store.generation(name, number)?.revoked {
-        return Err(Failure::failed(
-            format!(
-                "generation {number} of certificate {name} was revoked at {} ({})",
-                revocation.at, revocation.reason
-            ),
-            "name another one by --to, or order a new one by `hotcert renew --force`",
-            "revoked",
-        ));
+        return Err(Failure::revoked(&format!("generation {number} of certificate {name}"), &revocation));
     }
     let target = app.store.bundle(name, number)?;
     let certificate = &app.config.certificates[name];

@@ -178,10 +178,18 @@ fn a_choice_between_several_is_not_made_silently() {
 }
 
 #[test]
-fn what_has_no_effect_yet_is_a_warning() {
-    let text = format!("{FULL}\n[issuer.local]\ntype = \"internal\"\n");
-    let config = parse(&text).unwrap();
-    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+fn a_private_authority_needs_nothing_but_its_type_and_proves_every_name() {
+    let local = "version = 1\n[issuer.local]\ntype = \"internal\"\n";
+    let certificate = "[[certificate]]\ndomains = [\"*.a.test\", \"192.0.2.1\"]\n";
+    let config = parse(&format!("{local}{certificate}")).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    let order = config.certificates.values().next().unwrap().order.as_ref().unwrap();
+    assert!(order.is_internal() && order.solvers.is_empty());
+    let unknown = &problems(&format!("{local}contact = \"a@b.test\"\n{certificate}"))[0];
+    assert!(unknown.contains("issuer.local.contact"), "{unknown}");
+    // Beside an authority that has to be shown something, names have to be provable.
+    let both = format!("{local}[issuer.le]\ndirectory = \"letsencrypt\"\n{certificate}issuers = [\"local\", \"le\"]\n");
+    assert!(problems(&both)[0].contains("wildcard"), "{both}");
 }
 
 #[test]

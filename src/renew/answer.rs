@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::{TryStreamExt, stream};
 
 use super::listeners::Shared;
 use super::records::{self, Awaited};
@@ -16,6 +17,9 @@ use crate::store::{self, Place, Store};
 
 /// How long a token may take to reach every node: each has a deadline of some seconds of its own.
 const PLACED_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Records that are looked for at the same time, each at every server of its zone.
+const AWAITED_AT_ONCE: usize = 8;
 
 /// What answers for one order. Dropped, it takes every answer away but records of the DNS, however the order ends: also when it is
 /// given up in the middle. Records take time, and are taken away by [`Answers::close`], or by [`Renewer::tidy`].
@@ -100,8 +104,8 @@ impl<'a> Answers<'a> {
 
     /// Waits until what was made available is seen everywhere.
     pub(super) async fn settle(&mut self) -> Result<(), Error> {
-        let waits = self.awaited.iter().map(|awaited| self.renewer.await_record(awaited));
-        join_all(waits).await.into_iter().collect::<Result<(), Error>>()?;
+        let waits = stream::iter(self.awaited.iter().map(Ok));
+        waits.try_for_each_concurrent(AWAITED_AT_ONCE, |awaited| self.renewer.await_record(awaited)).await?;
         self.awaited.clear();
         Ok(())
     }
@@ -168,10 +172,12 @@ impl Renewer<'_> {
         let left: BTreeSet<CertName> = self.store.tokens()?.into_iter().map(|stored| stored.certificate).collect();
         let clears = left.into_iter().map(|name| async move {
             // Whoever is at work on it needs them.
-            if let Some(lock) = self.store.try_lock_certificate(&name)?
-                && self.store.read_journal(&lock)?.is_none()
-            {
-                clear_leftovers(self.store, &name).await?;
+            if let Some(lock) = self.store.try_lock_certificate(&name)? {
+                // Whoever goes on with an order adds its records anew, and nobody may ever go on with it.
+                records::clear(self.store, &name).await?;
+                if self.store.read_journal(&lock)?.is_none() {
+                    clear_leftovers(self.store, &name).await?;
+                }
             }
             Ok(())
         });

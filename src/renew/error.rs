@@ -118,8 +118,8 @@ pub enum Error {
         /// How long was waited.
         waited: Duration,
     },
-    /// Another process of ours is registering the account.
-    #[error("another hotcert has been registering the account for {} s", .waited.as_secs())]
+    /// Another process of ours registers the account or changes it, or uses it while it is to be changed.
+    #[error("another hotcert has been at work with the account for {} s", .waited.as_secs())]
     AccountBusy {
         /// How long was waited.
         waited: Duration,

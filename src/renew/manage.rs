@@ -26,6 +26,8 @@ pub struct Standing {
     pub thumbprint: Option<String>,
     /// Where the key is.
     pub key_file: PathBuf,
+    /// The domains by which records of the DNS name the authority, as far as it says.
+    pub authorities: Vec<String>,
     /// What the authority says; `None` when there is nothing to ask about.
     pub asked: Option<Result<Registration, Error>>,
 }
@@ -49,6 +51,7 @@ impl Renewer<'_> {
             record: self.recorded(directory)?,
             thumbprint: None,
             key_file: self.store.account_key_file(directory.as_str()),
+            authorities: Vec::new(),
             asked: None,
         };
         let asked = async {
@@ -60,6 +63,7 @@ impl Renewer<'_> {
                 return Ok(None);
             }
             let account = self.restore(issuer, directory, &key, record).await?;
+            standing.authorities = account.caa_identities();
             account.registration().await.map(Some).map_err(|source| Error::asking(issuer, source))
         };
         standing.asked = asked.await.transpose();
@@ -115,14 +119,13 @@ impl Renewer<'_> {
         }
         let lock = self.lock_account(directory).await?;
         let stored = self.store.account(directory.as_str())?;
-        let next = match stored.and_then(|stored| stored.next) {
+        let next = if let Some(next) = stored.and_then(|stored| stored.next) {
             // The authority may still take the one that it was told of before.
-            Some(next) => read_key(next.pem.as_str(), issuer)?,
-            None => {
-                let next = AccountKey::generate().map_err(failed)?;
-                self.store.save_next_account_key(&lock, next.pem())?;
-                next
-            }
+            read_key(next.pem.as_str(), issuer)?
+        } else {
+            let next = AccountKey::generate().map_err(failed)?;
+            self.store.save_next_account_key(&lock, next.pem())?;
+            next
         };
         let account = self.restore(issuer, directory, &key, &record).await?;
         if let Err(error) = account.roll_over(&next).await {

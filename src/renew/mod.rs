@@ -173,19 +173,19 @@ impl Renewer<'_> {
         let mut asked: Option<(&Issuer, Http)> = None;
         loop {
             // Looked at under the lock: another process may just have ordered it, or met a failure.
-            let look = self.look_at(turn, manner, &mut Standings::new(self))?;
-            let why = match look.outlook.due {
+            let seen = self.look_at(turn, manner, &mut Standings::new(self))?;
+            let why = match seen.outseen.due {
                 Due::Now(why) => why,
                 Due::NotBefore(_) if manner == Manner::Forced => Why::Forced,
                 Due::NotBefore(at) => {
                     tracing::info!(certificate = %name, due = %at, "the stored certificate is good");
                     // A crash may have closed the journal and left the key of an order that is over.
                     self.store.drop_journal(&lock)?;
-                    return Ok(Some(Obtained::Kept(look.outlook.number.unwrap_or_default())));
+                    return Ok(Some(Obtained::Kept(seen.outseen.number.unwrap_or_default())));
                 }
             };
-            let Some(issuer) = look.next else {
-                let held = look.hold.map(|hold| Error::held(name, hold));
+            let Some(issuer) = seen.next else {
+                let held = seen.hold.map(|hold| Error::held(name, hold));
                 return Err(turn.failure().or(held).unwrap_or_else(|| Error::NotOrdered { name: name.clone() }));
             };
             if let Some((expected, _)) = at.filter(|(expected, _)| expected.name != issuer.name) {
@@ -206,7 +206,7 @@ impl Renewer<'_> {
                 (Some(http), _) => Ok(http.clone()),
                 (None, Some((of, http))) if of.name == issuer.name => Ok(http.clone()),
                 // A clock that is ahead makes everything look due.
-                (None, _) if why.is_timed() => match self.contact(issuer, directory, &look.standing).await {
+                (None, _) if why.is_timed() => match self.contact(issuer, directory, &seen.standing).await {
                     Ok((http, _)) => {
                         asked = Some((issuer, http));
                         continue;
@@ -231,10 +231,10 @@ impl Renewer<'_> {
                 directory,
                 key_type,
                 http: &http,
-                outlook: &look.outlook,
-                standing: &look.standing,
+                outlook: &seen.outlook,
+                standing: &seen.standing,
                 // A person who asks may use the reserve.
-                purpose: if manner == Manner::Scheduled { look.outlook.purpose() } else { Purpose::Emergency },
+                purpose: if manner == Manner::Scheduled { seen.outseen.purpose() } else { Purpose::Emergency },
                 is_rehearsal: false,
             };
             // On the heap, for it is large, and there may be several at once.
@@ -242,7 +242,7 @@ impl Renewer<'_> {
                 Ok(number) => Ok(Some(Obtained::Ordered(number))),
                 Err(error) => {
                     // Of what somebody tried once, and is neither configured nor remembered, nothing is left.
-                    attempt.note(&error, at.is_some() || look.outlook.current.is_some());
+                    attempt.note(&error, at.is_some() || seen.outseen.current.is_some());
                     if !error.is_of_issuer() || self.stop.is_cancelled() {
                         return Err(error);
                     }

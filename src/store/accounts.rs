@@ -124,7 +124,11 @@ impl Store {
     pub fn retire_account(&self, lock: &AccountLock) -> Result<PathBuf, Error> {
         let place = self.account_directory(&lock.directory);
         let aside = |number: u32| PathBuf::from(format!("{}.retired-{number}", place.display()));
-        let target = (1..).map(aside).find(|path| !path.exists()).expect("numbers do not run out before disks do");
+        let mut number = 1;
+        while aside(number).exists() {
+            number += 1;
+        }
+        let target = aside(number);
         fs::rename(&place, &target).map_err(io("replace", &target))?;
         atomic::sync_directory(atomic::directory_of(&place))?;
         tracing::trace!(target: "hotcert::step", "store: account retired");

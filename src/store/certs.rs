@@ -167,12 +167,9 @@ impl Store {
     /// The newest generation before the current one that is still kept, and was not revoked.
     pub fn previous(&self, name: &CertName) -> Result<Option<u64>, Error> {
         let Some(current) = self.current_number(name)? else { return Ok(None) };
-        for number in self.generations(name)?.into_iter().rev().filter(|number| *number < current) {
-            if self.generation(name, number)?.revoked.is_none() {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
+        // Whoever goes back to one that cannot be read is told so.
+        let is_revoked = |number: u64| self.generation(name, number).is_ok_and(|found| found.revoked.is_some());
+        Ok(self.generations(name)?.into_iter().rfind(|number| *number < current && !is_revoked(*number)))
     }
 
     /// Stores a bundle as a new generation and makes it the current one; returns its number.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::certs::META;
 use super::{CertLock, Error, Store, read};
-use crate::model::RevocationReason;
+use crate::model::{CertName, RevocationReason, Sha256};
 
 /// That, when and why a generation was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,18 @@ pub struct Revocation {
 }
 
 impl Store {
+    /// Whether a leaf is that of a generation that is revoked, among those that are kept.
+    pub fn revocation(&self, name: &CertName, leaf: Sha256) -> Result<Option<Revocation>, Error> {
+        for number in self.generations(name)? {
+            // One that cannot be read is not what is asked about.
+            let known = self.generation(name, number).ok().filter(|generation| generation.facts.sha256 == leaf);
+            if let Some(revocation) = known.and_then(|generation| generation.revoked) {
+                return Ok(Some(revocation));
+            }
+        }
+        Ok(None)
+    }
+
     /// Notes that a generation is revoked. It is the one thing that changes about a generation.
     pub fn note_revoked(&self, lock: &CertLock, number: u64, revocation: &Revocation) -> Result<(), Error> {
         let path = self.generation_directory(lock.name(), number).join(META);

@@ -59,3 +59,21 @@ fn no_record_outlives_the_run_after_a_crash() {
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} of {}: {failed:#?}", failed.len(), points.len());
 }
+
+#[test]
+fn a_record_of_an_order_that_nobody_goes_on_with_is_removed_too() {
+    let county = County::new();
+    let flags = |name: &str, domain: &str| -> Vec<OsString> {
+        ["renew", "-v", "--json"]
+            .iter()
+            .map(OsString::from)
+            .chain(county.flags(&county.rfc2136(), name, &[domain]))
+            .collect()
+    };
+    let killed = Steps::run(&flags("gone", "gone.test"), Some(&Point { step: STEPS[3].to_owned(), occurrence: 1 }));
+    assert!(killed.killed, "{killed:?}");
+    assert_eq!(county.bind.txt("_acme-challenge.gone.test").len(), 1);
+    // It is not configured any more.
+    county.hotcert.run(flags("other", "other.test")).expect_code(0);
+    county.expect_tidy(&["_acme-challenge.gone.test", "_acme-challenge.other.test"]);
+}

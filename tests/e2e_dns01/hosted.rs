@@ -5,12 +5,14 @@ use hotcert::probe::dns::txt_at;
 use super::{expect_no_notes, head, rest};
 use crate::support::bind::OTHER;
 use crate::support::pdns::API_KEY;
+use crate::support::sidecar::quoted;
 use crate::support::{Hotcert, Outcome, Pdns, Pebble, PebbleVersion, secrets};
 
 fn renew(hotcert: &Hotcert, pdns: &Pdns, pebble: &Pebble, key: &str, domains: &[&str]) -> Outcome {
     let key = hotcert.scratch().write("api.key", format!("{key}\n"));
     let solver = format!(
-        "[solver.dns]\ntype = \"dns-01\"\nprovider = \"pdns\"\ncredentials = {{ api_key_file = {key:?}, endpoint = {:?} }}\n",
+        "[solver.dns]\ntype = \"dns-01\"\nprovider = \"pdns\"\ncredentials = {{ api_key_file = {}, endpoint = {:?} }}\n",
+        quoted(key),
         pdns.endpoint()
     );
     let text = head(hotcert, pdns.addr()) + &rest(pebble, &solver, "shared", domains);

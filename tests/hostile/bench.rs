@@ -195,8 +195,7 @@ impl Bench {
         let place = self.authority.directory().replace("https://", "").replace("/dir", "");
         let text = text.replace(&place, "ca.test").replace(certificate.name.as_str(), "a.test");
         let mut out = String::new();
-        let mut words = text.split_inclusive([' ', '\n', '/', ':', ',']).peekable();
-        while let Some(word) = words.next() {
+        for word in text.split_inclusive([' ', '\n', '/', ':', ',']) {
             // The number of an order or directory in a URL.
             let is_number = word.trim_end_matches([' ', '\n', ':', ',', '/']).bytes().all(|byte| byte.is_ascii_digit());
             let is_in_url =
@@ -231,6 +230,7 @@ fn again(error: &Error, now: Timestamp) -> String {
     match error.retry() {
         Retry::Now => "at once".to_owned(),
         Retry::Backoff => "after a pause".to_owned(),
+        Retry::NotBefore(instant) if instant < now => "at a time that is past, so after a pause".to_owned(),
         Retry::NotBefore(instant) => format!("in {} s", instant.duration_since(now).as_secs()),
         Retry::Never => "when somebody has changed something".to_owned(),
     }

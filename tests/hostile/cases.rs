@@ -152,7 +152,7 @@ fn orders() -> Vec<Case> {
         ));
     }
     cases.push(edited("newOrder: valid at once, without a certificate", "/order", |order| {
-        order["status"] = json!("valid")
+        order["status"] = json!("valid");
     }));
     cases.push(edited("newOrder: invalid at once", "/order", |order| order["status"] = json!("invalid")));
     cases.push(edited("finalize: valid, without a certificate", "/finalize/", |order| {
@@ -226,7 +226,7 @@ fn authorizations() -> Vec<Case> {
         authorization["challenges"].as_array_mut().unwrap().push(other);
     }));
     cases.push(edited("authorization: no challenge", "/authz/", |authorization| {
-        authorization["challenges"] = json!([])
+        authorization["challenges"] = json!([]);
     }));
     cases.push(edited("authorization: 3,000 kinds of challenges", "/authz/", |authorization| {
         let known = authorization["challenges"][0].clone();

@@ -122,6 +122,14 @@ pub(crate) fn cases() -> Vec<Case> {
             good.with(&format!("{}Retry-After: {value}\r\n", good.head), good.body.replace("\"ready\"", "\"pending\""))
         }));
     }
+    cases.extend(documents());
+    cases.extend(statuses());
+    cases
+}
+
+/// Problem documents that are odd.
+fn documents() -> Vec<Case> {
+    let mut cases = Vec::new();
     cases.push(Case::new("newOrder: rateLimited with a link", "/order", |good| {
         problem(good, 429, "", "rateLimited", "visit https://ca.test/sfe/v1/unpause?jwt=abc")
     }));
@@ -160,6 +168,12 @@ pub(crate) fn cases() -> Vec<Case> {
             good.with("400 X\r\nContent-Type: application/problem+json\r\n", body)
         }));
     }
+    cases
+}
+
+/// What has failed in the end.
+fn statuses() -> Vec<Case> {
+    let mut cases = Vec::new();
     cases.push(Case::new("authorization: invalid, with a reason", "/authz/", |good| {
         good.edited(|authorization| {
             authorization["status"] = json!("invalid");

@@ -318,7 +318,7 @@ impl Shared {
         let _ = stream.set_nodelay(true);
         let mut stream = StreamOwned::new(session, stream);
         while let Some((path, body)) = read_request(&mut stream) {
-            if !self.answer(&mut stream, path, &body) {
+            if !self.answer(&mut stream, &path, &body) {
                 break;
             }
         }
@@ -327,16 +327,16 @@ impl Shared {
     }
 
     /// Answers a request; whether another one may follow.
-    fn answer(&self, stream: &mut StreamOwned<ServerConnection, TcpStream>, path: String, body: &[u8]) -> bool {
+    fn answer(&self, stream: &mut StreamOwned<ServerConnection, TcpStream>, path: &str, body: &[u8]) -> bool {
         let payload = payload(body);
         let (fault, now, spoil, is_strict) = {
             let mut state = self.state.lock().expect("no request panics");
             let now = state.now();
             let replaces = payload["replaces"].as_str().map(str::to_owned);
-            state.asked.push(Asked { at: now, path: path.clone(), replaces });
+            state.asked.push(Asked { at: now, path: path.to_owned(), replaces });
             let fault = state.faults.iter().find(|(begin, _)| path.starts_with(begin)).map(|(_, fault)| fault.clone());
             let fault = fault.or_else(|| state.mood.as_mut()?.fault(!body.is_empty()));
-            let is_spoilt = |(of, _): &&(String, Spoil)| path == *of || (of.ends_with('/') && path.starts_with(of));
+            let is_spoilt = |(of, _): &&(String, Spoil)| path == of || (of.ends_with('/') && path.starts_with(of));
             let spoil = state.spoil.as_ref().filter(is_spoilt).map(|(_, spoil)| Arc::clone(spoil));
             (fault, now, spoil, state.is_strict)
         };
@@ -365,13 +365,13 @@ impl Shared {
             Some(Fault::Redirect) => (format!("302 X\r\nLocation: {}{path}\r\n", self.own), String::new(), None),
             Some(Fault::HalfBody) => (format!("200 X\r\n{json}"), "{\"newNonce\":".to_owned(), Some(500)),
             None => {
-                let (head, body) = self.state.lock().expect("no request panics").answer(&path, &payload, self);
+                let (head, body) = self.state.lock().expect("no request panics").answer(path, &payload, self);
                 (head, body, None)
             }
         };
         if let Some(spoil) = spoil {
             let key = PublicKey(self.state.lock().expect("no request panics").key.clone());
-            let good = Good { path: &path, own: &self.own, common: &common, head, body, pki: &self.pki, key };
+            let good = Good { path, own: &self.own, common: &common, head, body, pki: &self.pki, key };
             let (first, rest) = match spoil(&good) {
                 Sent::Bytes(bytes) => (bytes, None),
                 Sent::Endless(bytes, rest) => (bytes, Some(rest)),

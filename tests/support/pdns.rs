@@ -1,4 +1,4 @@
-//! A real PowerDNS: an authoritative server whose zone is changed through its programming interface, like that of a hosted provider.
+//! A real `PowerDNS`: an authoritative server whose zone is changed through its programming interface, like that of a hosted provider.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -25,9 +25,11 @@ impl Secret {
     pub fn of(name: &str, pem: &str) -> Self {
         let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
         let der = BASE64_STANDARD.decode(body).expect("a key is base64");
-        // ECPrivateKey (RFC 5915): version 1, then 32 octets. Of an RSA key, the primes stand in the second half.
-        let elliptic = der.windows(5).position(|window| window == [2, 1, 1, 4, 32]);
-        let secret = elliptic.map_or(der.get(der.len() / 2..), |at| der.get(at + 5..at + 37)).expect("a whole key");
+        // ECPrivateKey (RFC 5915): version 1, then 32 or 48 octets. Of an RSA key, the primes stand in the second half.
+        let of_length = |length: u8| Some((der.windows(5).position(|window| window == [2, 1, 1, 4, length])?, length));
+        let elliptic = of_length(32).or_else(|| of_length(48));
+        let elliptic = elliptic.map(|(at, length)| der.get(at + 5..at + 5 + usize::from(length)));
+        let secret = elliptic.unwrap_or(der.get(der.len() / 2..)).expect("a whole key");
         Self::of_bytes(name, secret)
     }
 

@@ -47,7 +47,10 @@ fn provider(value: &DeValue<'_>) -> Result<String, String> {
         "ddnss" | "duckdns" | "freemyip" | "hurricane" => Err(format!(
             "hotcert would replace whatever else stands at a name of {name}; acme.sh has a script for it: provider = \"acme.sh\""
         )),
-        _ if Credential::of(&name).is_some() => Ok(name),
+        _ if Credential::of(&name).is_some() && cfg!(feature = "hosted-dns") => Ok(name),
+        _ if Credential::of(&name).is_some() => {
+            Err(format!("this hotcert was built without {name} (feature hosted-dns)"))
+        }
         _ => {
             let hosted: Vec<_> = HOSTED.iter().map(|(name, _)| *name).collect();
             Err(format!("must be rfc2136, exec, acme.sh, or a hosted provider: {}", hosted.join(", ")))

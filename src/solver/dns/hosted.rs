@@ -340,7 +340,9 @@ mod tests {
             let mut wanted = Credential::of(service).unwrap();
             // These take one of two.
             if ["cloudns", "joker"].contains(&service) {
-                wanted.iter_mut().for_each(|credential| credential.is_required = true);
+                for credential in &mut wanted {
+                    credential.is_required = true;
+                }
             }
             let given = wanted.iter().filter(|credential| credential.is_required).map(|credential| {
                 let secret = Credential::is_secret(credential.key);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::RevocationReason;
 
 #[test]
 fn what_was_stored_is_read_back() {
@@ -159,4 +160,27 @@ fn what_died_before_it_became_current_leaves_a_store_that_can_be_read_however_of
     fix.store.add(&fix.lock(), &bundle(), &meta()).unwrap();
     fix.store.go_back(&fix.lock(), &mark).unwrap();
     assert_eq!(fix.store.current(&name()).unwrap(), None);
+}
+
+#[test]
+fn what_is_revoked_is_noted_beside_the_rest_and_not_gone_back_to() {
+    let fix = Fixture::new();
+    for _ in 0..3 {
+        fix.store.add(&fix.lock(), &bundle(), &meta()).unwrap();
+    }
+    let before = fix.store.generation(&name(), 2).unwrap();
+    let revocation =
+        Revocation { at: at("2026-11-22T15:00:00Z"), reason: RevocationReason::Superseded, detached: false };
+    fix.store.note_revoked(&fix.lock(), 2, &revocation).unwrap();
+    assert_eq!(fix.store.previous(&name()).unwrap(), Some(1));
+    assert_eq!(fix.store.revocation(&name(), before.facts.sha256).unwrap(), Some(revocation.clone()));
+    let revocation = Revocation { detached: true, ..revocation };
+    fix.store.note_revoked(&fix.lock(), 2, &revocation).unwrap();
+    let after = fix.store.generation(&name(), 2).unwrap();
+    assert!(after.is_withdrawn());
+    assert_eq!(Generation { revoked: None, ..after }, before);
+    assert_eq!(mode(&fix.path("certs/example.org/generations/2/meta.json")), 0o600);
+    let current = fix.store.current(&name()).unwrap().unwrap();
+    assert_eq!(fix.store.revocation(&name(), current.facts.sha256).unwrap(), None);
+    assert!(matches!(fix.store.note_revoked(&fix.lock(), 9, &revocation), Err(Error::NoGeneration { number: 9, .. })));
 }

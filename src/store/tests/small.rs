@@ -91,6 +91,40 @@ fn an_account_key_is_never_overwritten() {
 }
 
 #[test]
+fn a_new_key_waits_beside_the_old_one_and_an_account_that_is_over_makes_room() {
+    let fix = Fixture::new();
+    let lock = fix.store.try_lock_account(DIRECTORY).unwrap().unwrap();
+    let keys = || {
+        let stored = fix.store.account(DIRECTORY).unwrap()?;
+        Some((stored.key_pem.as_str().to_owned(), stored.next.map(|next| next.pem.as_str().to_owned())))
+    };
+    fix.store.save_account_key(&lock, "first").unwrap();
+    fix.store.save_next_account_key(&lock, "second").unwrap();
+    assert_eq!(keys(), Some(("first".to_owned(), Some("second".to_owned()))));
+    fix.store.drop_next_account_key(&lock).unwrap();
+    assert_eq!(keys(), Some(("first".to_owned(), None)));
+    fix.store.save_next_account_key(&lock, "third").unwrap();
+    fix.store.take_next_account_key(&lock).unwrap();
+    assert_eq!(keys(), Some(("third".to_owned(), None)));
+    for number in 1..=2 {
+        let aside = fix.store.retire_account(&lock).unwrap();
+        assert!(aside.to_str().unwrap().ends_with(&format!(".retired-{number}")) && keys().is_none());
+        fix.store.save_account_key(&lock, "next").unwrap();
+    }
+}
+
+#[test]
+fn many_sign_by_an_account_and_one_changes_it() {
+    let fix = Fixture::new();
+    let one = fix.store.try_use_account(DIRECTORY).unwrap().unwrap();
+    let other = fix.store.try_use_account(DIRECTORY).unwrap().unwrap();
+    assert!(fix.store.try_own_account(DIRECTORY).unwrap().is_none());
+    drop((one, other));
+    let own = fix.store.try_own_account(DIRECTORY).unwrap();
+    assert!(own.is_some() && fix.store.try_use_account(DIRECTORY).unwrap().is_none());
+}
+
+#[test]
 fn a_directory_url_cannot_leave_the_accounts() {
     for url in ["https://../../etc/x", "..", "", "https://ü/…", "/", &"a".repeat(900)] {
         let id = accounts::authority_id(url);
