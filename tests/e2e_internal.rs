@@ -38,9 +38,9 @@ impl Site {
              [haproxy.edge]\nsocket = {socket}\ncrt_dir = {crt_dir}\nverify = [\"{https}\"]\n\
              [[certificate]]\nname = \"shop.test\"\ndomains = [\"shop.test\", \"*.shop.test\", \"bücher.test\"]\n\
              [[certificate]]\ndomains = [\"both.test\"]\nkey = [\"ecdsa-p256\", \"rsa-2048\"]\n",
-            state = quoted(&site.hotcert.state_dir()),
-            socket = quoted(&site.haproxy.socket()),
-            crt_dir = quoted(&site.haproxy.crt_dir()),
+            state = quoted(site.hotcert.state_dir()),
+            socket = quoted(site.haproxy.socket()),
+            crt_dir = quoted(site.haproxy.crt_dir()),
             https = site.haproxy.https_addr(),
         );
         site.hotcert.scratch().write("hotcert.toml", config);
@@ -170,7 +170,7 @@ fn half_of_the_lifetime_later_it_is_renewed() {
         "hotcert.toml",
         format!(
             "version = 1\nstate_dir = {}\n[issuer.local]\ntype = \"internal\"\n[[certificate]]\ndomains = [\"*.a.test\", \"192.0.2.1\"]\n",
-            quoted(&hotcert.state_dir())
+            quoted(hotcert.state_dir())
         ),
     );
     let config = Config::load(Some(&file), &Flags::default()).unwrap();

@@ -53,7 +53,10 @@ fn another_authority_binds_issues_renews_changes_keys_and_revokes() {
     assert!(refused.stderr.contains("invalid eab credentials"), "{refused:?}");
     run(&[&["revoke", "shop.test"]], 0);
     let revoked = authority.revoked();
-    assert!([&first, &second].iter().all(|serial| revoked.contains(serial)), "{first} {second} {revoked:?}");
+    // With the zero of a positive number in DER, or without.
+    let is_revoked =
+        |serial: &&String| revoked.iter().any(|of| of.trim_start_matches("00") == serial.trim_start_matches("00"));
+    assert!([&first, &second].iter().all(is_revoked), "{first} {second} {revoked:?}");
     run(&[&["account", "deactivate", "--yes"]], 0);
     let ended = run(&[&["renew", "--force"]], 1);
     assert!(ended.stderr.contains("was deactivated at"), "{ended:?}");

@@ -54,13 +54,13 @@ impl Site {
              [solver.alpn]\ntype = \"tls-alpn-01\"\nlisten = \"{listen}\"\nprobe = \"{https}\"\n\
              [haproxy.edge]\nsocket = {socket}\ncrt_dir = {crt_dir}\nverify = [\"{https}\"]\n\
              [[certificate]]\nname = \"shop.test\"\ndomains = [{names}]\n",
-            state = quoted(&site.hotcert.state_dir()),
+            state = quoted(site.hotcert.state_dir()),
             directory = site.pebble.directory(),
-            root_ca = quoted(&site.pebble.root_ca()),
+            root_ca = quoted(site.pebble.root_ca()),
             listen = site.haproxy.acme_addr(),
             https = site.haproxy.https_addr(),
-            socket = quoted(&site.haproxy.socket()),
-            crt_dir = quoted(&site.haproxy.crt_dir()),
+            socket = quoted(site.haproxy.socket()),
+            crt_dir = quoted(site.haproxy.crt_dir()),
         );
         site.hotcert.scratch().write("hotcert.toml", config);
         site

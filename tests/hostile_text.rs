@@ -206,6 +206,7 @@ proptest! {
         let lock = store.try_lock_certificate(&name).unwrap().unwrap();
         let entry = Entry {
             directory: directory.clone(),
+            issuer: Some(url.clone()),
             identifiers: BTreeSet::from(["a.test".parse().unwrap()]),
             key_type: KeyType::EcdsaP256,
             order_url: None,

@@ -240,7 +240,7 @@ async fn an_interrupted_order_is_continued_where_it_began_and_given_up_while_tha
     all.second.fail("/finalize/", Fault::Down);
     let round = all.simulation.round(false).await;
     assert_eq!((round.failures.len(), all.orders().1), (1, 1), "{round:?}");
-    all.first.mend();
+    // The first stays dead: whichever is free a moment earlier is asked.
     all.second.mend();
     all.run_until(1).await;
     assert_eq!((all.orders(), all.simulation.issuers()), ((0, 0), vec!["second".to_owned()]));

@@ -82,6 +82,11 @@ fn the_configuration_of_the_readme_is_good() {
     let readme = readme();
     let toml = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let directory = tempfile::tempdir().unwrap();
+    // Secrets have to be there.
+    for secret in ["eab.key", "tsig.key"] {
+        fs::write(directory.path().join(secret), "c2VjcmV0").unwrap();
+    }
+    let toml = &toml.replace("/etc/hotcert", directory.path().to_str().unwrap());
     // As it stands, and with every key that is commented out; the keys of other ways to answer, or to reach a node,
     // exclude each other.
     let complete: Vec<_> = toml
@@ -89,7 +94,7 @@ fn the_configuration_of_the_readme_is_good() {
         .filter(|line| !["# map", "# path", "# tls"].iter().any(|other| line.starts_with(other)))
         .map(|line| line.strip_prefix("# ").unwrap_or(line))
         .collect();
-    for text in [toml.to_owned(), complete.join("\n")] {
+    for text in [toml.clone(), complete.join("\n")] {
         let file = directory.path().join("hotcert.toml");
         fs::write(&file, &text).unwrap();
         let output =

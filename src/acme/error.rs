@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustls::CertificateError;
 
-use super::problem::{Problem, sanitised};
+use super::problem::{Problem, UNPROVED, sanitised};
 use crate::model::{Identifier, Invalid};
 use crate::schedule::Retry;
 
@@ -320,9 +320,7 @@ impl Error {
             Self::AccountGone { .. } => {
                 "it was deactivated, or belongs to another directory; `hotcert account register` makes a new one"
             }
-            Self::AuthorizationFailed { .. } => {
-                "does the name lead to this machine, and is port 80 open to the whole internet?"
-            }
+            Self::AuthorizationFailed { .. } => UNPROVED,
             Self::NoChallenge { identifier, .. } if identifier.is_wildcard() => {
                 "authorities validate wildcards through DNS only"
             }

@@ -16,6 +16,10 @@ const SUBPROBLEM_SHOWN: usize = 300;
 /// Longest error type, in characters.
 const KIND_SHOWN: usize = 100;
 
+/// What to do when an authority does not see what we show: it has told what it saw.
+pub(super) const UNPROVED: &str = "it has to see what this machine shows: is the way there open to the whole internet (port 80 for \
+     http-01, port 443 for tls-alpn-01), and does every server of the zone have the record (dns-01)?";
+
 /// The prefix of error types (RFC 8555, section 6.7).
 const URN: &str = "urn:ietf:params:acme:error:";
 
@@ -134,9 +138,7 @@ impl Problem {
                 "the authority does not take this key: choose another type by `key` in the configuration"
             }
             "dns" => "does the name exist in the DNS, and do all of its servers answer?",
-            "connection" | "tls" | "incorrectResponse" => {
-                "does the name lead to this machine, and is port 80 open to the whole internet?"
-            }
+            "connection" | "tls" | "incorrectResponse" => UNPROVED,
             "serverInternal" | "orderNotReady" => "the authority has a problem of its own: try again later",
             "unauthorized" => "the authority does not let this account do that: read its message",
             _ => "the message is the authority's own; if it does not help, try again later or choose another authority",

@@ -56,12 +56,11 @@ impl Request {
     /// Whether nothing is changed by it, so that it may be done twice.
     pub(super) fn is_read_only(&self) -> bool {
         match self {
-            Self::Plan | Self::Status(_) | Self::List => true,
+            // What is made once, as a root is, is not made twice.
+            Self::Plan | Self::Status(_) | Self::List | Self::Internal(_) => true,
             Self::Renew(args) => args.dry_run,
             Self::Push(input) => input.is_dry_run(),
             Self::Account(args) => matches!(args, Account::Show(_)),
-            // What is made once is not made twice.
-            Self::Internal(_) => true,
             Self::Issue(_) | Self::Sync | Self::Rollback(_) | Self::Delete(_) | Self::Dump(_) | Self::Revoke(_) => {
                 false
             }

@@ -198,24 +198,6 @@ impl Config {
     }
 }
 
-impl Issuer {
-    /// The authority when none is configured. Its terms are not agreed to by that.
-    pub(super) fn letsencrypt() -> Self {
-        Self {
-            name: "letsencrypt".to_owned(),
-            directory: Some(DirectoryUrl::letsencrypt()),
-            contact: Vec::new(),
-            terms_agreed: false,
-            root_ca: None,
-            staging: None,
-            profile: None,
-            limits: None,
-            eab: None,
-            preferred_chain: None,
-        }
-    }
-}
-
 impl OrderFlags {
     /// The contacts must be mail addresses.
     pub(super) fn check_contacts(&self) -> Result<(), Error> {

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, Error, Issuer, Limits, OrderFlags};
-use crate::model::DirectoryUrl;
+use super::{Config, Error, Issuer, OrderFlags};
 
 impl Config {
     /// The authorities of the file and of what is remembered, in order, each directory once.
@@ -83,34 +82,6 @@ impl Config {
         };
         flags.lay_over_issuer(&mut issuer);
         Ok(issuer)
-    }
-}
-
-impl Issuer {
-    /// A private authority of our own.
-    pub(super) fn internal(name: String) -> Self {
-        Self { name, directory: None, ..Self::letsencrypt() }
-    }
-
-    /// An authority of which only the directory is known.
-    pub(super) fn at(directory: &DirectoryUrl) -> Self {
-        Self { name: directory.short().to_owned(), directory: Some(directory.clone()), ..Self::letsencrypt() }
-    }
-
-    /// The authority's staging environment, where one is known: with the same account data, roots and profile, and no limits. One
-    /// that is itself for tests is its own.
-    #[must_use]
-    pub fn at_staging(&self) -> Option<Self> {
-        let (own, letsencrypt) = (self.directory.as_ref()?, DirectoryUrl::letsencrypt_staging());
-        let (name, directory) = match &self.staging {
-            Some(staging) => (format!("{}-staging", self.name), staging.clone()),
-            None if *own == letsencrypt => (self.name.clone(), letsencrypt),
-            None if *own == DirectoryUrl::letsencrypt() => (format!("{}-staging", self.name), letsencrypt),
-            None => return None,
-        };
-        // Its roots have other names.
-        let (limits, preferred_chain) = (Some(Limits::None), None);
-        Some(Self { name, directory: Some(directory), limits, preferred_chain, ..self.clone() })
     }
 }
 

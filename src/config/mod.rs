@@ -4,6 +4,7 @@
 //! remembered) and the defaults. Problems are reported all at once, each with its place.
 
 mod flags;
+mod issuer;
 mod issuers;
 pub mod kinds;
 mod parse;
@@ -22,14 +23,15 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 pub use flags::{Flags, OrderFlags};
+pub use issuer::{Eab, Issuer, Limits};
 pub use problem::{Error, Problem};
 pub use read::Setting;
 pub use remembered::Remembered;
 pub use solver::{Dns, Method, Solver, Via};
 
 use crate::model::{
-    Address, Authority, CertName, ClientFile, ClientTls, DirectoryUrl, Endpoint, Identifier, KeyKind, KeyType,
-    NodeName, Slot, TicketFile,
+    Address, Authority, CertName, ClientFile, ClientTls, Endpoint, Identifier, KeyKind, KeyType, NodeName, Slot,
+    TicketFile,
 };
 
 /// Read when no other file is named, if it is there.
@@ -76,65 +78,6 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Files that are named and cannot be read by who asks. Others may, or they come later: it is told by `config check` alone.
     pub unreadable: Vec<Problem>,
-}
-
-/// An authority and our relation to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Issuer {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Its ACME directory (RFC 8555, section 7.1.1); `None` for a private authority of our own.
-    pub directory: Option<DirectoryUrl>,
-    /// Mail addresses for the account.
-    pub contact: Vec<String>,
-    /// Whether the operator agreed to its terms of service.
-    pub terms_agreed: bool,
-    /// A PEM file with roots for its HTTPS, besides those of the system.
-    pub root_ca: Option<PathBuf>,
-    /// The directory of its staging environment, where that is not known by itself.
-    #[serde(default)]
-    pub staging: Option<DirectoryUrl>,
-    /// The certificate profile to ask for (draft-ietf-acme-profiles).
-    pub profile: Option<String>,
-    /// Whose limits are kept to; `None` for those of Let's Encrypt at its own directory, and none elsewhere.
-    #[serde(default)]
-    pub limits: Option<Limits>,
-    /// How it knows us otherwise (RFC 8555, section 7.3.4).
-    #[serde(default)]
-    pub eab: Option<Eab>,
-    /// The root to which the chains of its certificates should lead, by its common name.
-    #[serde(default)]
-    pub preferred_chain: Option<String>,
-}
-
-/// An account that an authority has given otherwise than by ACME.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Eab {
-    /// What the authority calls it; no secret.
-    pub kid: String,
-    /// The file with the key that they share, in base64 or base64url.
-    pub hmac_key_file: PathBuf,
-}
-
-/// Limits on what may be asked of an authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Limits {
-    /// Those that Let's Encrypt publishes.
-    Letsencrypt,
-    /// None: the authority itself says what is too much.
-    None,
-}
-
-impl Issuer {
-    /// Whether orders are counted before they are made.
-    #[must_use]
-    pub fn is_limited(&self) -> bool {
-        match self.limits {
-            Some(limits) => limits == Limits::Letsencrypt,
-            None => self.directory.as_ref() == Some(&DirectoryUrl::letsencrypt()),
-        }
-    }
 }
 
 /// One `HAProxy` instance.

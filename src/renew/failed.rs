@@ -20,10 +20,8 @@ impl Attempt<'_> {
             }
             let number = renewer.store.current(lock.name())?.map(|generation| generation.number);
             let mut renewal = renewer.store.renewal(lock.name(), number)?;
-            let place = match error.is_of_issuer() {
-                true => renewal.refusals.remove(&self.issuer.name),
-                false => renewal.trouble.take(),
-            };
+            let place =
+                if error.is_of_issuer() { renewal.refusals.remove(&self.issuer.name) } else { renewal.trouble.take() };
             let before = place.filter(|trouble| now.duration_since(trouble.at) < SAME_OUTAGE);
             let before = before.map_or(0, |trouble| trouble.failures);
             // To have been told to wait is no attempt.

@@ -1,7 +1,6 @@
 //! Certificates from a private authority of our own: nobody is asked, so there is no journal, no challenge and no limit.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use super::{Error, Renewer};
 use crate::bundle::{Gate, Trust};
@@ -9,9 +8,6 @@ use crate::config::{Certificate, Issuer};
 use crate::internal::{self, Root};
 use crate::model::KeyType;
 use crate::store::{CertLock, Meta, Source};
-
-/// Where Linux tells the machine's name.
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 impl Renewer<'_> {
     /// Issues a certificate and stores it; returns the number of its generation.
@@ -50,18 +46,14 @@ impl Renewer<'_> {
     /// The root of a private authority, which is made if there is none yet.
     pub fn internal_root(&self, issuer: &Issuer) -> Result<Root, Error> {
         let failed = |source| self.internal(issuer, source);
-        let text = match self.store.internal_root(&issuer.name)? {
-            Some(text) => text,
-            None => {
-                let host = fs::read_to_string(HOST_NAME).unwrap_or_default();
-                let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("an unnamed host");
-                let root = Root::generate(&issuer.name, host, self.clock.now()).map_err(failed)?;
-                tracing::info!(
-                    issuer = issuer.name,
-                    "a private authority begins: clients have to learn to trust its root"
-                );
-                self.store.save_internal_root(&issuer.name, &root.pem())?
-            }
+        let text = if let Some(text) = self.store.internal_root(&issuer.name)? {
+            text
+        } else {
+            let system = rustix::system::uname();
+            let root = Root::generate(&issuer.name, &system.nodename().to_string_lossy(), self.clock.now());
+            let root = root.map_err(failed)?;
+            tracing::info!(issuer = issuer.name, "a private authority begins: clients have to learn to trust its root");
+            self.store.save_internal_root(&issuer.name, &root.pem())?
         };
         Root::from_pem(&text).map_err(failed)
     }

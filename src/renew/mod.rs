@@ -174,14 +174,14 @@ impl Renewer<'_> {
         loop {
             // Looked at under the lock: another process may just have ordered it, or met a failure.
             let seen = self.look_at(turn, manner, &mut Standings::new(self))?;
-            let why = match seen.outseen.due {
+            let why = match seen.outlook.due {
                 Due::Now(why) => why,
                 Due::NotBefore(_) if manner == Manner::Forced => Why::Forced,
                 Due::NotBefore(at) => {
                     tracing::info!(certificate = %name, due = %at, "the stored certificate is good");
                     // A crash may have closed the journal and left the key of an order that is over.
                     self.store.drop_journal(&lock)?;
-                    return Ok(Some(Obtained::Kept(seen.outseen.number.unwrap_or_default())));
+                    return Ok(Some(Obtained::Kept(seen.outlook.number.unwrap_or_default())));
                 }
             };
             let Some(issuer) = seen.next else {
@@ -199,7 +199,7 @@ impl Renewer<'_> {
                         turn.give_up(issuer, Some(error));
                         Ok(None)
                     }
-                    issued => issued.map(|number| Some(Obtained::Ordered(number))),
+                    outcome => outcome.map(|number| Some(Obtained::Ordered(number))),
                 };
             };
             let http = match (at.and_then(|(_, http)| http), &asked) {
@@ -234,7 +234,7 @@ impl Renewer<'_> {
                 outlook: &seen.outlook,
                 standing: &seen.standing,
                 // A person who asks may use the reserve.
-                purpose: if manner == Manner::Scheduled { seen.outseen.purpose() } else { Purpose::Emergency },
+                purpose: if manner == Manner::Scheduled { seen.outlook.purpose() } else { Purpose::Emergency },
                 is_rehearsal: false,
             };
             // On the heap, for it is large, and there may be several at once.
@@ -242,7 +242,7 @@ impl Renewer<'_> {
                 Ok(number) => Ok(Some(Obtained::Ordered(number))),
                 Err(error) => {
                     // Of what somebody tried once, and is neither configured nor remembered, nothing is left.
-                    attempt.note(&error, at.is_some() || seen.outseen.current.is_some());
+                    attempt.note(&error, at.is_some() || seen.outlook.current.is_some());
                     if !error.is_of_issuer() || self.stop.is_cancelled() {
                         return Err(error);
                     }

@@ -134,7 +134,9 @@ impl Renewer<'_> {
             None => Ok(None),
             Some(directory) => self.ask(issuer, directory, &members).await.map(Some),
         };
-        members.iter_mut().for_each(|(turn, _)| turn.is_asked = true);
+        for (turn, _) in &mut members {
+            turn.is_asked = true;
+        }
         let (begun, http) = match asked {
             Ok(asked) => asked.unzip(),
             Err(error) => {

@@ -137,10 +137,8 @@ impl<'r> Standings<'r> {
         if let Some(known) = self.known.get(directory.as_str()) {
             return Ok(Arc::clone(known));
         }
-        let standing = match self.notes {
-            true => self.renewer.look(directory)?,
-            false => self.renewer.store.standing(directory.as_str())?,
-        };
+        let standing =
+            if self.notes { self.renewer.look(directory)? } else { self.renewer.store.standing(directory.as_str())? };
         let standing = Arc::new(standing);
         self.known.insert(directory.as_str().to_owned(), Arc::clone(&standing));
         Ok(standing)

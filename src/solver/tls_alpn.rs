@@ -90,8 +90,8 @@ impl Responder {
                 freed.await;
             }
         };
-        let taken = |_| Error::Taken { name: name.clone(), waited: TURN_DEADLINE };
-        tokio::time::timeout(TURN_DEADLINE, turn).await.map_err(taken)?;
+        let busy = |_| Error::Taken { name: name.clone(), waited: TURN_DEADLINE };
+        tokio::time::timeout(TURN_DEADLINE, turn).await.map_err(busy)?;
         self.answers.lock().insert(name.handshake_name(), answer);
         Ok(())
     }

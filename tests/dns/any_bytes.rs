@@ -99,7 +99,7 @@ fn look(names: &Names) {
         }
         match resolver.target_of(&asked).await {
             Ok(target) => {
-                assert!(target.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)))
+                assert!(target.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)));
             }
             Err(error) => told(error),
         }

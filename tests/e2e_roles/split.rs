@@ -38,10 +38,11 @@ impl Split {
     /// Writes a configuration into somebody's home; returns the flag for it.
     fn config(&self, home: &Hotcert, socket: &Path, crt_dir: &Path, domains: &str) -> Vec<OsString> {
         let text = format!(
-            "version = 1\nstate_dir = {}\n{}\
+            "version = 1\nstate_dir = {}\nresolver = \"{}\"\n{}\
              [haproxy.edge]\nsocket = {}\ncrt_dir = {}\nverify = [\"{}\"]\n\
              [[certificate]]\nname = \"shop.test\"\ndomains = [{domains}]\n",
             quoted(self.site.hotcert.state_dir()),
+            self.site.pebble.dns().addr(),
             self.site.authority_config(),
             quoted(socket),
             quoted(crt_dir),

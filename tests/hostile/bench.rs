@@ -168,8 +168,7 @@ impl Bench {
             format!("{text}{}\n", names.join("\n"))
         };
         let table: Vec<String> = texts.iter().map(lines).collect();
-        let filters =
-            [(r"Test (Intermediate 1|Root) [0-9a-f]{8}", "Test $1"), (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[time]")];
+        let filters = [(r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "[time]")];
         assert!(flaws.is_empty(), "{}", flaws.join("\n"));
         insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true, filters => filters }, {
             insta::assert_snapshot!(format!("hostile__{snapshot}"), table.join("\n"));
@@ -197,6 +196,14 @@ impl Bench {
         let mut out = String::new();
         for word in text.split_inclusive([' ', '\n', '/', ':', ',']) {
             // The number of an order or directory in a URL.
+            // What tells one test authority from another.
+            let of_authority = ["Intermediate 1 ", "Root "].iter().any(|part| out.ends_with(part));
+            let hex = word.bytes().take_while(u8::is_ascii_hexdigit).count();
+            if of_authority && hex == 8 {
+                out.pop();
+                out.push_str(&word[hex..]);
+                continue;
+            }
             let is_number = word.trim_end_matches([' ', '\n', ':', ',', '/']).bytes().all(|byte| byte.is_ascii_digit());
             let is_in_url =
                 ["order/", "dir/", "authz/", "chall/", "finalize/", "cert/"].iter().any(|part| out.ends_with(part));

@@ -40,6 +40,11 @@ impl Dns {
         self.questions.addr()
     }
 
+    /// Where it takes HTTP requests that change its records.
+    pub fn management_addr(&self) -> SocketAddr {
+        self.management.addr()
+    }
+
     /// Adds a TXT record; `host` ends in a dot.
     pub fn set_txt(&self, host: &str, value: &str) {
         self.post("/set-txt", &json!({ "host": host, "value": value }));

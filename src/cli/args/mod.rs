@@ -1,15 +1,19 @@
 //! The words of the command line.
 
-use std::net::SocketAddr;
+mod authority;
+mod ordering;
+
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Eab, Flags, OrderFlags};
+pub(super) use self::authority::{Account, Revoke, With};
+pub(super) use self::ordering::{Ca, Ordering, Terms};
+use crate::config::Flags;
 use crate::daemon::Role;
-use crate::model::{Address, Authority, CertName, DirectoryUrl, Identifier, KeyType, RevocationReason};
+use crate::model::{Address, Authority, CertName, Identifier};
 
 /// Order TLS certificates by ACME and load them into the running HAProxy, without a reload.
 #[derive(Debug, Parser)]
@@ -132,99 +136,6 @@ impl Nodes {
     }
 }
 
-/// Flags that stand for an authority.
-#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-pub struct Ca {
-    /// ACME directory: letsencrypt, letsencrypt-staging, zerossl, google, actalis, sslcom or an https URL
-    #[arg(long, value_name = "URL|NAME")]
-    pub directory: Option<DirectoryUrl>,
-    /// PEM file with roots that the authority's HTTPS may use, besides those of the system
-    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().map(absolute))]
-    pub root_ca: Option<PathBuf>,
-}
-
-/// Flags for a new account at an authority.
-#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-pub struct Terms {
-    /// Mail address for the account at the authority; may be repeated
-    #[arg(long, value_name = "MAIL")]
-    pub contact: Vec<String>,
-    /// Agree to the authority's terms of service
-    #[arg(long = "agree-terms")]
-    pub agree: bool,
-    /// Name of the external account, where the authority wants new accounts to be bound to one
-    #[arg(long, value_name = "KID", requires = "eab_hmac_key_file", value_parser = NonEmptyStringValueParser::new())]
-    pub eab_kid: Option<String>,
-    /// File with the HMAC key of the external account, as the authority shows it
-    #[arg(long, value_name = "FILE", requires = "eab_kid", value_parser = PathBufValueParser::new().map(absolute))]
-    pub eab_hmac_key_file: Option<PathBuf>,
-}
-
-impl Terms {
-    fn eab(&self) -> Option<Eab> {
-        let (kid, hmac_key_file) = self.eab_kid.clone().zip(self.eab_hmac_key_file.clone())?;
-        Some(Eab { kid, hmac_key_file })
-    }
-}
-
-/// Flags that stand for an issuer and a solver.
-#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-#[command(next_help_heading = "Ordering")]
-pub struct Ordering {
-    /// Flags for the authority.
-    #[command(flatten)]
-    pub ca: Ca,
-    /// Flags for a new account there.
-    #[command(flatten)]
-    pub terms: Terms,
-    /// Answer http-01 by a listener there, to which HAProxy routes the challenges [default: 127.0.0.1:63443]
-    #[arg(long, value_name = "ADDR", group = "via")]
-    pub http_01_listen: Option<SocketAddr>,
-    /// Answer http-01 by HAProxy, from this map
-    #[arg(long, value_name = "MAP", group = "via")]
-    pub http_01_map: Option<String>,
-    /// Answer http-01 by HAProxy, from the account's thumbprint in its configuration
-    #[arg(long, group = "via")]
-    pub http_01_stateless: bool,
-    /// Answer http-01 by a web server with this document root
-    #[arg(long, value_name = "DIR", group = "via", value_parser = PathBufValueParser::new().map(absolute))]
-    pub webroot: Option<PathBuf>,
-    /// Answer tls-alpn-01 there; HAProxy passes the handshakes on, see `hotcert config haproxy`
-    #[arg(long, value_name = "ADDR", group = "via")]
-    pub tls_alpn_01_listen: Option<SocketAddr>,
-    /// Where the pre-flight asks for a challenge [default: port 80 of what the DNS says]
-    #[arg(long, value_name = "ADDR")]
-    pub http_01_probe: Option<Authority>,
-    /// Key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096; give one of each kind to serve both [default: ecdsa-p256]
-    #[arg(long, value_name = "TYPE")]
-    pub key: Vec<KeyType>,
-    /// Certificate profile to ask for
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
-}
-
-impl Ordering {
-    /// The flags, with the name of the certificate.
-    pub(super) fn flags(&self, cert_name: Option<CertName>) -> OrderFlags {
-        OrderFlags {
-            directory: self.ca.directory.clone(),
-            root_ca: self.ca.root_ca.clone(),
-            contact: self.terms.contact.clone(),
-            agree_terms: self.terms.agree,
-            eab: self.terms.eab(),
-            http_01_listen: self.http_01_listen,
-            http_01_map: self.http_01_map.clone(),
-            http_01_stateless: self.http_01_stateless,
-            webroot: self.webroot.clone(),
-            tls_alpn_01_listen: self.tls_alpn_01_listen,
-            http_01_probe: self.http_01_probe.clone(),
-            key: self.key.clone(),
-            profile: self.profile.clone(),
-            cert_name,
-        }
-    }
-}
-
 /// `issue`
 #[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Issue {
@@ -334,44 +245,6 @@ pub struct Rollback {
     pub nodes: Nodes,
 }
 
-/// `revoke`
-#[derive(Debug, Args, Serialize, Deserialize)]
-pub struct Revoke {
-    /// The certificate
-    #[arg(value_name = "CERT", value_parser = CertName::from_user)]
-    pub certificate: CertName,
-    /// Why: unspecified, keyCompromise, affiliationChanged, superseded or cessationOfOperation
-    #[arg(long, value_name = "REASON", default_value_t)]
-    pub reason: RevocationReason,
-    /// In whose name: that of the account, or that of the certificate's own key [default: account, then certificate]
-    #[arg(long, value_name = "WHO")]
-    pub with: Option<With>,
-    /// Number of the generation to revoke [default: the current one]
-    #[arg(long, value_name = "GENERATION", conflicts_with = "detach")]
-    pub generation: Option<u64>,
-    /// Stop serving it: its crt-list entries, its slot and its published file go, until it is renewed
-    #[arg(long)]
-    pub detach: bool,
-    /// Name of the issuer [default: the one that issued it]
-    #[arg(long, value_name = "NAME")]
-    pub issuer: Option<String>,
-    /// Flags for the authority.
-    #[command(flatten)]
-    pub ca: Ca,
-    /// Flags for nodes.
-    #[command(flatten)]
-    pub nodes: Nodes,
-}
-
-/// In whose name a certificate is revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-pub enum With {
-    /// That of the account that ordered it.
-    Account,
-    /// That of its own key.
-    Certificate,
-}
-
 /// `internal`
 #[derive(Debug, Subcommand, Serialize, Deserialize)]
 pub enum Internal {
@@ -381,73 +254,6 @@ pub enum Internal {
         #[arg(long, value_name = "NAME")]
         issuer: Option<String>,
     },
-}
-
-/// `account`
-#[derive(Debug, Subcommand, Serialize, Deserialize)]
-pub enum Account {
-    /// Show each account: its URL, its status, its contacts, its thumbprint, its key file
-    Show(Which),
-    /// Register an account, or make sure that there is one with these contacts
-    Register {
-        /// Which authority.
-        #[command(flatten)]
-        which: Which,
-        /// What a new account needs.
-        #[command(flatten)]
-        terms: Terms,
-    },
-    /// Give the account a new key
-    Rollover(Which),
-    /// Tell the authority other contacts
-    Update {
-        /// Which authority.
-        #[command(flatten)]
-        which: Which,
-        /// Mail address; may be repeated [default: those of the configuration]
-        #[arg(long, value_name = "MAIL")]
-        contact: Vec<String>,
-    },
-    /// End the account, which cannot be undone
-    Deactivate {
-        /// Which authority.
-        #[command(flatten)]
-        which: Which,
-        /// Really do it
-        #[arg(long)]
-        yes: bool,
-    },
-}
-
-/// Which authority's account.
-#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-pub struct Which {
-    /// Name of the issuer in the configuration [default: the only one; `show`: all]
-    #[arg(long, value_name = "NAME", conflicts_with = "directory")]
-    pub issuer: Option<String>,
-    /// Flags for the authority.
-    #[command(flatten)]
-    pub ca: Ca,
-}
-
-impl Account {
-    /// Which authority is meant, and what the flags say about it.
-    pub(super) fn flags(&self) -> (&Which, OrderFlags) {
-        let (which, contact, terms) = match self {
-            Self::Show(which) | Self::Rollover(which) | Self::Deactivate { which, .. } => (which, &Vec::new(), None),
-            Self::Register { which, terms } => (which, &terms.contact, Some(terms)),
-            Self::Update { which, contact } => (which, contact, None),
-        };
-        let flags = OrderFlags {
-            directory: which.ca.directory.clone(),
-            root_ca: which.ca.root_ca.clone(),
-            contact: contact.clone(),
-            agree_terms: terms.is_some_and(|terms| terms.agree),
-            eab: terms.and_then(Terms::eab),
-            ..OrderFlags::default()
-        };
-        (which, flags)
-    }
 }
 
 /// `delete`
