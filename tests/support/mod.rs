@@ -11,7 +11,7 @@
     unreachable_pub,
     unused_imports,
     unused_macros,
-    reason = "each test file uses its part of the harness"
+    reason = "each test program uses its part of the harness"
 )]
 #![allow(clippy::print_stderr, reason = "a failed test says what its servers printed")]
 

@@ -1,7 +1,7 @@
 //! hotcert, run inside the test's own program, so that it can be killed exactly after one of its steps.
 //!
 //! A step is a durable write or a changing request; hotcert reports each by a trace event of the target `hotcert::step`. A test
-//! file that wants them has a test `as_hotcert`, which calls [`play`], and starts its own program again by [`Steps::run`] or
+//! program that wants them has a test `as_hotcert`, which calls [`play`], and starts itself again by [`Steps::run`] or
 //! [`Stepping::start`].
 
 use std::collections::BTreeMap;

@@ -1,0 +1,5 @@
+//! `hotcert run`: HAProxy and hotcert live side by side, through restarts, reloads, signals and crashes.
+
+mod restart;
+mod signals;
+mod watch;
