@@ -112,7 +112,7 @@ pub enum Check {
         found: String,
     },
     /// The time of validity has not come.
-    #[error("it is not yet valid: it starts at {not_before}, and now it is {now}")]
+    #[error("it is not yet valid: it starts at {not_before}, and now it is {now:.0}")]
     NotYetValid {
         /// Start of validity.
         not_before: Timestamp,
@@ -120,7 +120,7 @@ pub enum Check {
         now: Timestamp,
     },
     /// The time of validity is over.
-    #[error("it has expired: it ended at {not_after}, and now it is {now}")]
+    #[error("it has expired: it ended at {not_after}, and now it is {now:.0}")]
     Expired {
         /// End of validity.
         not_after: Timestamp,

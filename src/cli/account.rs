@@ -160,7 +160,7 @@ impl Account {
         line("status", self.status.clone());
         line("deactivated", self.deactivated_at.map(|at| at.to_string()));
         line("contacts", Some(self.contacts.join(", ")).filter(|contacts| !contacts.is_empty()));
-        line("terms", self.terms_agreed_at.map(|at| format!("agreed to at {at}")));
+        line("terms", self.terms_agreed_at.map(|at| format!("agreed to at {at:.0}")));
         line("thumbprint", self.thumbprint.clone());
         line("key", self.key_file.as_ref().map(|file| file.display().to_string()));
         for record in &self.records {

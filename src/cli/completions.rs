@@ -21,6 +21,38 @@ pub(super) fn man() -> Result<Outcome, Failure> {
     Ok(Outcome::script(String::from_utf8_lossy(&bytes)))
 }
 
+/// What stands at the end of the manual page.
+const FILES: &str = r#".SH FILES
+.TP
+.I /etc/hotcert/hotcert.toml
+The configuration: authorities, ways to prove names, HAProxy nodes, certificates, watched directories.
+.B hotcert config show
+prints it with every default.
+.TP
+.I /var/lib/hotcert
+The store: accounts, private keys, and the generations of each certificate; for its owner alone.
+.TP
+.I /var/lib/hotcert/control.sock
+By it the other commands find a running sidecar, and have it do their work.
+.SH EXAMPLES
+.TP
+The lines that HAProxy needs:
+.B hotcert config haproxy \-\-socket /run/haproxy/admin.sock \-\-crt\-dir /etc/haproxy/certs
+.TP
+A first certificate, rehearsed and then ordered:
+.B hotcert issue example.org \-\-directory letsencrypt \-\-contact admin@example.org \-\-agree\-terms \-\-socket
+.B /run/haproxy/admin.sock \-\-crt\-dir /etc/haproxy/certs \-\-verify 127.0.0.1:443 \-\-dry\-run
+.TP
+A certificate that another program has ordered:
+.B hotcert push fullchain.pem privkey.pem \-\-name example.org
+.TP
+The one before, because the new one is wrong:
+.B hotcert rollback example.org
+.SH SEE ALSO
+.BR haproxy (1),
+.BR systemctl (1)
+"#;
+
 /// One page for all commands, so that one file is installed and one page is searched.
 fn page(out: &mut Vec<u8>) -> IoResult<()> {
     let global = Cli::command();
@@ -36,8 +68,20 @@ fn page(out: &mut Vec<u8>) -> IoResult<()> {
     for command in root.get_subcommands() {
         section(command, &global, out)?;
     }
-    top.render_extra_section(out)?;
+    exit_status(&global, out)?;
+    out.write_all(FILES.as_bytes())?;
     top.render_version_section(out)
+}
+
+/// The exit codes, as the end of the help lists them.
+fn exit_status(global: &Command, out: &mut Vec<u8>) -> IoResult<()> {
+    let listed = global.get_after_help().map(ToString::to_string).unwrap_or_default();
+    writeln!(out, ".SH \"EXIT STATUS\"")?;
+    for code in listed.trim_start_matches("Exit codes: ").trim_end_matches('.').split(", ") {
+        let (code, meaning) = code.split_once(' ').unwrap_or((code, ""));
+        writeln!(out, ".TP\n.B {code}\n{}", roff(meaning))?;
+    }
+    Ok(())
 }
 
 fn section(command: &Command, global: &Command, out: &mut Vec<u8>) -> IoResult<()> {

@@ -105,9 +105,9 @@ fn text(rehearsed: &Rehearsed, nodes: &str) -> String {
             let from = issuer.as_ref().map(|issuer| format!(" from {issuer}")).unwrap_or_default();
             format!("order it{from} ({reason}), and load it into {nodes}")
         }
-        Next::Wait { until: Some(until), problem } => format!("not order it before {until}: {problem}"),
+        Next::Wait { until: Some(until), problem } => format!("not order it before {until:.0}: {problem}"),
         Next::Wait { until: None, problem } => format!("wait for somebody to act: {problem}"),
-        Next::Keep { until } => format!("order nothing: the stored certificate is good until {until}"),
+        Next::Keep { until } => format!("order nothing: the stored certificate is good until {until:.0}"),
     };
     format!(
         "{name}: {count} {noun} proved, certificate for {names} by {issuer}, valid until {not_after}; nothing was stored or loaded\n\

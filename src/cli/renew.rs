@@ -106,7 +106,7 @@ fn text(outlook: &Outlook) -> String {
     });
     let later = outlook.later.iter().map(|later| match (&later.problem, later.at) {
         (None, at) => format!("{}: is due at {}\n", later.name, at.unwrap_or_default()),
-        (Some(problem), Some(at)) => format!("{}: is due, and tried again at {at}: {problem}\n", later.name),
+        (Some(problem), Some(at)) => format!("{}: is due, and tried again at {at:.0}: {problem}\n", later.name),
         (Some(problem), None) => format!("{}: is due, and waits for somebody to act: {problem}\n", later.name),
     });
     let nothing = if outlook.due.is_empty() { "nothing is due\n" } else { "" };

@@ -163,7 +163,9 @@ fn tell(args: &Revoke, is_served: bool, revoked: Vec<One>, removals: Vec<crate::
         if *before {
             said.push(Note::new("notice", format!("generation {generation} of {name} was revoked already")));
         }
-        text.push_str(&format!("revoked generation {generation} of certificate {name} at {issuer} ({reason}, {at})\n"));
+        text.push_str(&format!(
+            "revoked generation {generation} of certificate {name} at {issuer} ({reason}, {at:.0})\n"
+        ));
     }
     let Detached { nodes, kept, text: detached, said: stays } = Detached::of(removals);
     text.push_str(&detached);

@@ -133,9 +133,13 @@ fn details(report: &Report) -> Vec<String> {
     for node in &report.nodes {
         details.extend(node.detail.as_ref().map(|detail| format!("node {}: {detail}\n", node.name)));
     }
+    let now = Timestamp::now();
     for certificate in &report.certificates {
+        if let Some(end) = certificate.not_after.filter(|end| *end <= now) {
+            details.push(format!("{}: it has expired, at {end:.0}, and nothing has renewed it\n", certificate.name));
+        }
         if let Some(problem) = &certificate.problem {
-            let next = certificate.next_try.map(|at| format!(" (tried again at {at})")).unwrap_or_default();
+            let next = certificate.next_try.map(|at| format!(" (tried again at {at:.0})")).unwrap_or_default();
             details.push(format!("{}: {problem}{next}\n", certificate.name));
         }
         for node in &certificate.nodes {

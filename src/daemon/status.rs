@@ -123,7 +123,7 @@ pub(super) fn line(report: &Report, role: Role) -> String {
     if let Some(problem) = report.problems.first().map(own).or(ordering) {
         let _ = write!(line, "; {problem}");
     } else if let Some((at, name)) = due {
-        let _ = write!(line, "; next renewal {at} ({name})");
+        let _ = write!(line, "; next renewal {at:.0} ({name})");
     }
     line.chars().take(LINE).collect()
 }

@@ -32,7 +32,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The root has expired, or is not valid yet.
-    #[error("the root of the private authority is valid from {not_before} to {not_after}, and it is {now}")]
+    #[error("the root of the private authority is valid from {not_before} to {not_after}, and it is {now:.0}")]
     RootNotValid {
         /// The start of its validity.
         not_before: Timestamp,

@@ -183,7 +183,7 @@ impl Reconciler<'_> {
 fn revoked(generation: &Generation) -> Option<String> {
     let Revocation { at, reason, detached } = generation.revoked.as_ref()?;
     let detached = if *detached { ", and taken out of service" } else { "" };
-    Some(format!("generation {} was revoked at {at} ({reason}){detached}", generation.number))
+    Some(format!("generation {} was revoked at {at:.0} ({reason}){detached}", generation.number))
 }
 
 /// How a node stands on which a new generation waits for the other nodes.

@@ -73,7 +73,7 @@ pub enum Error {
         issuer: String,
     },
     /// The account was given up.
-    #[error("the account at {issuer} was deactivated at {at}")]
+    #[error("the account at {issuer} was deactivated at {at:.0}")]
     AccountDeactivated {
         /// Which issuer.
         issuer: String,
@@ -99,7 +99,7 @@ pub enum Error {
         problem: String,
     },
     /// A limit of the authority is reached by our own count, so that it was not asked.
-    #[error("certificate {name}: {issuer} allows {limit}, and the next order is possible at {until}")]
+    #[error("certificate {name}: {issuer} allows {limit}, and the next order is possible at {until:.0}")]
     Spent {
         /// Which certificate.
         name: CertName,

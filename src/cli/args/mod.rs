@@ -113,7 +113,7 @@ pub enum Command {
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "HAProxy")]
 pub struct Nodes {
-    /// Stats socket of a HAProxy: a path or tcp://host:port; repeat it for more nodes
+    /// Stats socket of a HAProxy: a path, tcp://host:port, or master@PATH for that of a master; repeat it for more nodes
     #[arg(long = "socket", value_name = "ADDR")]
     pub sockets: Vec<Address>,
     /// Directory in which HAProxy finds certificates at its next start
