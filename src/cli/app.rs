@@ -18,7 +18,7 @@ use crate::daemon::{self, Loaded};
 use crate::haproxy::SystemConnect;
 use crate::internal::Root;
 use crate::model::{CertName, NodeName};
-use crate::reconcile::{Problem, Reconciler};
+use crate::reconcile::{Problem, Pushes, Reconciler};
 use crate::renew::{GRACE, Renewer};
 use crate::store::Store;
 
@@ -31,6 +31,8 @@ pub(super) struct App {
     pub(super) stop: Stop,
     /// Nodes that hang, as was found out on the way.
     pub(super) away: BTreeSet<NodeName>,
+    /// Where it is counted what was loaded.
+    pub(super) pushes: Pushes,
 }
 
 /// Who asks to give up an order.
@@ -86,7 +88,15 @@ impl App {
             return Err(error.into());
         }
         config.recall(remembered);
-        Ok(Self { config, store, clock: SystemClock, trust: Trust::default(), stop, away: BTreeSet::new() })
+        Ok(Self {
+            config,
+            store,
+            clock: SystemClock,
+            trust: Trust::default(),
+            stop,
+            away: BTreeSet::new(),
+            pushes: Pushes::default(),
+        })
     }
 
     /// Reads the roots that may end a chain: those of the system, of `trust` and of the issuers.
@@ -138,6 +148,7 @@ impl App {
                 Stop::Signals => CancellationToken::new(),
             },
             away: self.away.clone(),
+            pushes: self.pushes.clone(),
         }
     }
 

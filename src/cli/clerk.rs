@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::outcome::{Note, Outcome};
 use super::request::Request;
 use crate::config::Config;
-use crate::reconcile::Report;
+use crate::reconcile::{Pushes, Report};
 use crate::store::Store;
 
 /// Carries out what clients ask for, in a daemon.
@@ -21,13 +21,20 @@ pub struct Clerk {
     store: Store,
     stop: CancellationToken,
     turn: Mutex<()>,
+    pushes: Pushes,
 }
 
 impl Clerk {
     /// One for this store. Once `stop` is cancelled, orders are given up.
     #[must_use]
     pub fn new(store: Store, stop: CancellationToken) -> Self {
-        Self { store, stop, turn: Mutex::new(()) }
+        Self { store, stop, turn: Mutex::new(()), pushes: Pushes::default() }
+    }
+
+    /// The same, which counts there what it loads.
+    #[must_use]
+    pub fn counting(self, pushes: Pushes) -> Self {
+        Self { pushes, ..self }
     }
 
     /// Does what a client asks for. Once `stop` is cancelled, no change is begun, and what changes nothing is given up.
@@ -42,7 +49,7 @@ impl Clerk {
             turn = turn => turn,
         };
         let app = match App::new(config.clone(), self.store.clone(), Stop::Token(self.stop.clone())) {
-            Ok(app) => app,
+            Ok(app) => App { pushes: self.pushes.clone(), ..app },
             Err(failure) => return failure.into(),
         };
         // The client has read the file itself, and told of what is odd in it.

@@ -186,51 +186,43 @@ impl From<reconcile::Error> for Failure {
 
 impl From<&reconcile::Error> for Failure {
     fn from(error: &reconcile::Error) -> Self {
-        use reconcile::Error as E;
-        let kind = match error {
-            E::Node { .. } | E::NodeRequired { .. } | E::Restarted { .. } => "node",
-            E::Busy { .. } => "busy",
-            E::ForeignTransaction { .. } | E::ForeignClientFile { .. } => "foreign-transaction",
-            E::Unplaced { .. } | E::Unattachable { .. } | E::DefaultEntry { .. } => "unplaced",
-            E::DefaultCertificate { .. } | E::Held { .. } => "in-use",
-            E::CannotDump { .. } | E::StrangeDump { .. } => "dump",
-            E::TooLarge { .. } => "too-large",
-            E::NotServed { .. } | E::Twins { .. } | E::Unserved { .. } | E::NotStapled { .. } => "not-served",
-            E::Timestamps { .. } => "timestamps",
-            E::Store(_) => "store",
-        };
-        let exit = if matches!(error, E::Store(_)) { Exit::Failed } else { whether_later(error.retry()) };
-        Self::of(error, error.hint(), kind, exit)
+        let is_ours = matches!(error, reconcile::Error::Store(_));
+        let exit = if is_ours { Exit::Failed } else { whether_later(error.retry()) };
+        Self::of(error, error.hint(), error.kind(), exit)
     }
 }
 
 impl From<renew::Error> for Failure {
     fn from(error: renew::Error) -> Self {
         use renew::Error as E;
-        let (kind, exit) = match &error {
-            E::NotOrdered { .. } | E::Unprovable { .. } => ("usage", Exit::Usage),
+        let exit = match &error {
+            E::NotOrdered { .. } | E::Unprovable { .. } => Exit::Usage,
             E::NoStaging { .. }
             | E::ContactMissing { .. }
             | E::TermsNotAgreed { .. }
             | E::InternalIssuer { .. }
             | E::RootCa { .. }
-            | E::ExternalKeyMissing { .. } => ("config", Exit::Config),
-            E::NoAccount { .. } | E::AccountDeactivated { .. } => ("account", Exit::Failed),
-            E::Busy { .. } | E::AccountBusy { .. } | E::ListenerBusy { .. } => ("busy", Exit::Later),
-            E::Held { .. } => ("held", whether_later(error.retry())),
-            E::Spent { .. } => ("budget", Exit::Later),
-            E::Misrouted(_) | E::Obstacle(_) => ("preflight", Exit::Failed),
-            E::TokenNotPlaced { .. } => ("node", Exit::Later),
-            E::Solver(_) => ("solver", Exit::Failed),
-            E::Record { source, .. } => ("dns", whether_later(source.retry())),
-            E::Dns { source, .. } => ("dns", whether_later(source.retry())),
-            E::Acme { source, .. } => ("authority", authority(source)),
-            E::Issued { .. } => ("refused", Exit::Failed),
-            E::Internal { .. } => ("internal", Exit::Failed),
-            E::Key { .. } => ("failed", Exit::Failed),
-            E::Store(_) => ("store", Exit::Failed),
+            | E::ExternalKeyMissing { .. } => Exit::Config,
+            E::Busy { .. }
+            | E::AccountBusy { .. }
+            | E::ListenerBusy { .. }
+            | E::Spent { .. }
+            | E::TokenNotPlaced { .. } => Exit::Later,
+            E::Held { .. } => whether_later(error.retry()),
+            E::Record { source, .. } => whether_later(source.retry()),
+            E::Dns { source, .. } => whether_later(source.retry()),
+            E::Acme { source, .. } => authority(source),
+            E::NoAccount { .. }
+            | E::AccountDeactivated { .. }
+            | E::Misrouted(_)
+            | E::Obstacle(_)
+            | E::Solver(_)
+            | E::Issued { .. }
+            | E::Internal { .. }
+            | E::Key { .. }
+            | E::Store(_) => Exit::Failed,
         };
-        Self::of(&error, error.hint(), kind, exit)
+        Self::of(&error, error.hint(), error.kind(), exit)
     }
 }
 

@@ -51,7 +51,8 @@ impl Shell for CommandLine {
 
     fn serve(&self, server: Server, context: Context, stop: CancellationToken) -> Serving {
         let (role, about) = (self.args.role, context.base.config.clone());
-        let (store, clerk) = (self.store.clone(), Arc::new(Clerk::new(self.store.clone(), stop.clone())));
+        let clerk = Clerk::new(self.store.clone(), stop.clone()).counting(context.pushes.clone());
+        let (store, clerk) = (self.store.clone(), Arc::new(clerk));
         let handler = move |request: Request| {
             let (clerk, context, store) = (Arc::clone(&clerk), context.clone(), store.clone());
             async move {

@@ -70,6 +70,8 @@ pub struct Config {
     pub ticket_keys: Option<TicketKeys>,
     /// The directories in which other programs put certificates.
     pub watches: Vec<Watch>,
+    /// Where it is shown over HTTP how things stand; `None` when nowhere.
+    pub observe: Option<Observe>,
     /// Which nodes must be there for a new certificate, where the certificate itself does not say it.
     pub require: Require,
     /// Effective values, and where each came from, in the order of the file.
@@ -182,6 +184,15 @@ pub struct TicketKeys {
     pub nodes: Vec<NodeName>,
     /// How long a key encrypts. It waits for as long before that, and decrypts for as long after it.
     pub rotate: SignedDuration,
+}
+
+/// Where it is shown over HTTP how things stand. Whoever can connect may read it, and nobody can change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observe {
+    /// The address; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+    /// Whether others than this machine may ask.
+    pub insecure: bool,
 }
 
 /// A directory in which another program puts certificates.

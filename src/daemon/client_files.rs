@@ -5,7 +5,6 @@
 //! any file system, and costs some hundredths of a per cent of a core.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -48,7 +47,7 @@ pub(super) async fn run(
         tell(&node.name, &found.borrow(), &now);
         failures =
             if now.failures.iter().all(|failure| failure.error.retry() == Retry::Never) { 0 } else { failures + 1 };
-        parts.news.store(true, Ordering::Relaxed);
+        parts.news.send_replace(());
         found.send_replace(Arc::new(now));
 
         let retry = match failures {

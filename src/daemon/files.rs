@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::shown::Shown;
 use super::tasks::Life;
 use super::{Loaded, Parts};
 use crate::clock::Clock;
@@ -35,7 +36,8 @@ pub async fn look_once(
     loaded: Loaded,
 ) -> files::Outcome {
     let (_, receiver) = watch::channel(Arc::new(loaded.clone()));
-    let parts = Parts::new(store.clone(), clock, connect, receiver, watch::channel(false).1);
+    let shown = Shown::new(clock.now());
+    let parts = Parts::new(store.clone(), clock, connect, receiver, watch::channel(false).1, shown);
     files::scan_once(watched(&parts, &loaded)).await
 }
 

@@ -75,7 +75,7 @@ async fn round(
         is_news
     });
     if still != waiting {
-        parts.news.store(true, std::sync::atomic::Ordering::Relaxed);
+        parts.news.send_replace(());
         parts.stored.notify_one();
     }
     !still.is_empty()

@@ -25,6 +25,7 @@ mod fleet;
 mod loaded;
 mod node;
 mod renewals;
+mod shown;
 mod signals;
 mod status;
 mod supervisor;
@@ -37,7 +38,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use files::look_once;
 pub use loaded::Loaded;
+use shown::Shown;
 use signals::Signals;
 pub use status::{Status, problem_with_file};
 use supervisor::Supervisor;
@@ -57,7 +58,7 @@ use crate::control::Server;
 use crate::haproxy::Connect;
 use crate::model::Invalid;
 use crate::observe::Notifier;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Pushes, Reconciler};
 use crate::store::Store;
 
 /// The task that places orders; it ends when it is drained.
@@ -131,6 +132,8 @@ pub struct Context {
     pub base: Loaded,
     /// How everything stood a moment ago.
     pub status: Status,
+    /// Where it is counted what was loaded.
+    pub pushes: Pushes,
     stored: Arc<Notify>,
 }
 
@@ -173,7 +176,9 @@ struct Parts {
     /// Wakes the supervisor at once, instead of at its next look.
     stored: Arc<Notify>,
     /// Whether there may be something else to tell of how it goes.
-    news: Arc<AtomicBool>,
+    news: watch::Sender<()>,
+    /// Where it is put how everything stands.
+    shown: Shown,
 }
 
 impl Parts {
@@ -183,8 +188,10 @@ impl Parts {
         connect: Arc<dyn Connect>,
         loaded: watch::Receiver<Arc<Loaded>>,
         tokens: watch::Receiver<bool>,
+        shown: Shown,
     ) -> Self {
-        Self { store, clock, connect, loaded, tokens, stored: Arc::default(), news: Arc::new(AtomicBool::new(true)) }
+        let (stored, news) = (Arc::default(), watch::Sender::default());
+        Self { store, clock, connect, loaded, tokens, stored, news, shown }
     }
 
     /// What makes nodes serve what is stored, by a configuration, until `stop` is cancelled.
@@ -196,6 +203,7 @@ impl Parts {
             connect: &*self.connect,
             stop: stop.clone(),
             away: BTreeSet::new(),
+            pushes: self.shown.pushes.clone(),
         }
     }
 }
@@ -211,8 +219,9 @@ impl Daemon {
     pub async fn run(self, mut base: Loaded) -> Result<(), Error> {
         let notifier = Notifier::from_env();
         let mut signals = Signals::new().map_err(Error::Signals)?;
+        let shown = Shown::new(self.clock.now());
         loop {
-            match self.run_with(base, &mut signals, notifier).await? {
+            match self.run_with(base, &mut signals, notifier, &shown).await? {
                 End::Stop => return Ok(()),
                 End::Reload(new) => base = *new,
             }
@@ -220,25 +229,38 @@ impl Daemon {
     }
 
     /// Runs all tasks with one configuration, and stops them in the end.
-    async fn run_with(&self, base: Loaded, signals: &mut Signals, notifier: Notifier) -> Result<End, Error> {
+    async fn run_with(
+        &self,
+        base: Loaded,
+        signals: &mut Signals,
+        notifier: Notifier,
+        shown: &Shown,
+    ) -> Result<End, Error> {
         let seen = self.store.stamp();
         let first = Arc::new(base.recalling(&self.store));
         let (sender, loaded) = watch::channel(Arc::clone(&first));
         let (tokens_sender, tokens) = watch::channel(false);
-        let parts = Parts::new(self.store.clone(), Arc::clone(&self.clock), Arc::clone(&self.connect), loaded, tokens);
+        let (clock, connect) = (Arc::clone(&self.clock), Arc::clone(&self.connect));
+        let parts = Parts::new(self.store.clone(), clock, connect, loaded, tokens, shown.clone());
         let mut tasks = Tasks::default();
         let drain = CancellationToken::new();
         let status = self.start(&mut tasks, &parts, &first, &drain);
-        let context = Context { base: base.clone(), status: status.clone(), stored: Arc::clone(&parts.stored) };
+        let (stored, pushes) = (Arc::clone(&parts.stored), shown.pushes.clone());
+        let context = Context { base: base.clone(), status: status.clone(), pushes, stored };
         if self.role.loads() {
             let (store, shell) = (self.store.clone(), Arc::clone(&self.shell));
             tasks.spawn("control", |life| control(store, shell, context, life));
         }
+        if let Some(observe) = base.config.observe {
+            tasks.spawn("snapshots", |life| shown::look(parts.clone(), status.clone(), life));
+            tasks.spawn("observe", |life| shown::serve(observe, shown.feed(), life));
+        }
         tracing::info!(
             role = ?self.role, nodes = first.config.nodes.len(), certificates = first.config.certificates.len(), "running"
         );
-        let teller = Teller::new(notifier, self.role, status);
-        let mut supervisor = Supervisor { daemon: self, base, seen, sender, tokens: tokens_sender, notifier, teller };
+        let teller = Teller::new(notifier, self.role, status, &parts);
+        let (tokens, pulse) = (tokens_sender, shown.pulse.clone());
+        let mut supervisor = Supervisor { daemon: self, base, seen, sender, tokens, notifier, teller, pulse };
         let end = supervisor.watch_over(&mut tasks, &parts, signals, &drain).await;
         if let Ok(End::Reload(_)) = &end {
             tracing::info!("starting again with the new configuration");

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,6 +17,7 @@ use super::tasks::Life;
 use crate::config::{Config, Node};
 use crate::haproxy::{OldWorker, Process};
 use crate::model::{CertName, NodeName};
+use crate::observe::Round;
 use crate::reconcile::{CertificateReport, Problem, Report, Verified, Warning};
 use crate::schedule::Retry;
 use crate::store::Stamp;
@@ -40,6 +40,8 @@ pub(super) struct Look {
     pub(super) report: Arc<Report>,
     /// The state of the store that it brought about.
     pub(super) stamp: Stamp,
+    /// When it was.
+    pub(super) round: Round,
 }
 
 struct NodeLoop {
@@ -147,12 +149,17 @@ impl NodeLoop {
         let report = match before {
             Some(before) if before.repeats(&report) => before,
             _ => {
-                self.parts.news.store(true, Ordering::Relaxed);
+                self.parts.news.send_replace(());
                 Arc::new(report)
             }
         };
         self.beside.look_at(&directories(&config, &report));
-        self.report.send_replace(Some(Look { report, stamp: loaded.stamp }));
+        let now = self.parts.clock.now();
+        let round = match (retry, self.report.borrow().as_ref()) {
+            (None, _) => Round { at: now, succeeded_at: Some(now) },
+            (Some(_), before) => Round { at: now, succeeded_at: before.and_then(|look| look.round.succeeded_at) },
+        };
+        self.report.send_replace(Some(Look { report, stamp: loaded.stamp, round }));
         self.failures = if retry.is_some() { self.failures.saturating_add(1) } else { 0 };
         match retry {
             None | Some(Retry::Never) => RESYNC.max(took * RESYNC_SHARE),

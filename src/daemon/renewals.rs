@@ -4,7 +4,6 @@
 //! round is worth its while: when the instant has come that the last one named, and when something was stored or configured.
 //! The wall clock is looked at often: machines sleep, and clocks are set.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,10 +32,11 @@ pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) 
             };
             due = Some(round.wake_at);
             for (name, error) in &round.failures {
+                parts.shown.renewal_failed(error.kind());
                 let problem = Problem::of(Some(name), None, error).message;
                 tracing::warn!(certificate = %name, hint = error.hint(), "the certificate could not be ordered: {problem}");
             }
-            parts.news.store(true, Ordering::Relaxed);
+            parts.news.send_replace(());
             if !round.ordered.is_empty() {
                 parts.stored.notify_one();
             }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::node::Look;
 use super::{Role, client_files, files};
 use crate::model::NodeName;
+use crate::observe::Round;
 use crate::reconcile::{CertState, Problem, Report};
 use crate::store::Stamp;
 
@@ -54,6 +56,29 @@ impl Status {
         let has_changed = files.has_changed().unwrap_or(false);
         files.mark_unchanged();
         has_changed
+    }
+
+    /// Waits for something new: a round of a node, or something wrong that was right before.
+    pub(super) async fn changed(&mut self) {
+        let mut news: Vec<BoxFuture<'_, bool>> = Vec::new();
+        news.extend(self.reports.values_mut().map(|look| async { look.changed().await.is_ok() }.boxed()));
+        news.extend(self.files.iter_mut().map(|files| async { files.changed().await.is_ok() }.boxed()));
+        news.extend(self.fleet.iter_mut().map(|fleet| async { fleet.changed().await.is_ok() }.boxed()));
+        news.extend(self.client_files.iter_mut().map(|found| async { found.changed().await.is_ok() }.boxed()));
+        // Of a task that there is not, nothing new ever comes.
+        let mut news: FuturesUnordered<_> = news.into_iter().collect();
+        while let Some(is_new) = news.next().await {
+            if is_new {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// When each node was last looked at.
+    pub(super) fn rounds(&self) -> BTreeMap<NodeName, Round> {
+        let round = |look: &watch::Receiver<Option<Look>>| look.borrow().as_ref().map(|look| look.round);
+        self.reports.iter().filter_map(|(name, look)| Some((name.clone(), round(look)?))).collect()
     }
 
     /// Waits until every node was brought to this state of the store, or to a later one; not for a node that takes longer than

@@ -1,7 +1,6 @@
 //! Watches over the tasks of one configuration: signals, their ends, and what is stored meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,7 +11,7 @@ use super::signals::{Signal, Signals};
 use super::tasks::Tasks;
 use super::teller::Teller;
 use super::{Daemon, End, Error, Loaded, Parts, RENEWALS};
-use crate::observe::Notifier;
+use crate::observe::{Notifier, Pulse};
 use crate::store::Stamp;
 
 /// How often the supervisor looks whether another process has stored something, and whether all tasks are alive.
@@ -30,6 +29,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) tokens: watch::Sender<bool>,
     pub(super) notifier: Notifier,
     pub(super) teller: Teller,
+    pub(super) pulse: watch::Sender<Pulse>,
 }
 
 impl Supervisor<'_> {
@@ -77,6 +77,7 @@ impl Supervisor<'_> {
                 return Ok(pending.take().map_or(end, |(new, _)| End::Reload(Box::new(new))));
             }
             self.teller.tell(tasks, parts);
+            self.pulse.send_replace(Pulse::now(tasks.stuck()));
         }
     }
 
@@ -106,7 +107,7 @@ impl Supervisor<'_> {
             return Some(End::Reload(Box::new(self.base.clone())));
         }
         tracing::debug!("something was stored");
-        parts.news.store(true, Ordering::Relaxed);
+        parts.news.send_replace(());
         self.sender.send_replace(Arc::new(new));
         None
     }

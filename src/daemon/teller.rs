@@ -1,7 +1,6 @@
 //! Tells the service manager how it goes: that the sidecar is ready, that it is alive, and in one line what it does.
 
-use std::sync::atomic::Ordering;
-
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +17,7 @@ pub(super) struct Teller {
     notifier: Notifier,
     role: Role,
     status: Status,
+    news: watch::Receiver<()>,
     is_ready: bool,
     /// When it was last said that all tasks are alive.
     fed: Instant,
@@ -28,9 +28,10 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn new(notifier: Notifier, role: Role, status: Status) -> Self {
-        let now = Instant::now();
-        Self { notifier, role, status, is_ready: false, fed: now, told: String::new(), tell_at: now }
+    pub(super) fn new(notifier: Notifier, role: Role, status: Status, parts: &Parts) -> Self {
+        let (now, mut news) = (Instant::now(), parts.news.subscribe());
+        news.mark_changed();
+        Self { notifier, role, status, news, is_ready: false, fed: now, told: String::new(), tell_at: now }
     }
 
     /// Tells what has changed, and what is due.
@@ -60,7 +61,8 @@ impl Teller {
         if began < self.tell_at {
             return;
         }
-        let news = parts.news.swap(false, Ordering::Relaxed);
+        let news = self.news.has_changed().unwrap_or(false);
+        self.news.mark_unchanged();
         if !(self.status.has_news() || news) {
             return;
         }

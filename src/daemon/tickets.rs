@@ -1,6 +1,5 @@
 //! Rotates session ticket keys, and brings them to the nodes.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -29,7 +28,7 @@ pub(super) async fn run(mut parts: Parts, problems: watch::Sender<Vec<Problem>>,
             is_news
         });
         if is_news {
-            parts.news.store(true, Ordering::Relaxed);
+            parts.news.send_replace(());
         }
         if life.until_stopped(sleep(PERIOD)).await.is_none() {
             return;

@@ -274,6 +274,25 @@ impl Error {
         }
     }
 
+    /// What kind of failure it is, in a word that stays the same.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Node { .. } | Self::NodeRequired { .. } | Self::Restarted { .. } => "node",
+            Self::Busy { .. } => "busy",
+            Self::ForeignTransaction { .. } | Self::ForeignClientFile { .. } => "foreign-transaction",
+            Self::Unplaced { .. } | Self::Unattachable { .. } | Self::DefaultEntry { .. } => "unplaced",
+            Self::DefaultCertificate { .. } | Self::Held { .. } => "in-use",
+            Self::CannotDump { .. } | Self::StrangeDump { .. } => "dump",
+            Self::TooLarge { .. } => "too-large",
+            Self::NotServed { .. } | Self::Twins { .. } | Self::Unserved { .. } | Self::NotStapled { .. } => {
+                "not-served"
+            }
+            Self::Timestamps { .. } => "timestamps",
+            Self::Store(_) => "store",
+        }
+    }
+
     /// What to do about it, for people.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use tokio::time::Instant;
+
 use super::attach::{Entries, Entry};
 use super::companions::{Companions, Directories};
 use super::observe::View;
-use super::{Error, Failure, Reconciler, staples};
+use super::{Error, Failure, Pushes, Reconciler, staples};
 use crate::bundle::Bundle;
 use crate::config::Node;
 use crate::haproxy::{Failed, Session, Staged};
@@ -70,9 +72,15 @@ impl Reconciler<'_> {
             }
         }
 
+        let began = Instant::now();
         let staged = match self.stage_all(certificate, bundle, &works, nodes).await {
             Ok(staged) => staged,
-            Err(failure) => return vec![failure],
+            Err(failure) => {
+                if let Some(name) = &failure.node {
+                    self.pushes.note(name, failure.error.kind(), began.elapsed());
+                }
+                return vec![failure];
+            }
         };
         let accepted = self.store.accepted(certificate);
         // Only what HAProxy has accepted is published, so that a reload never fails on our file.
@@ -82,7 +90,7 @@ impl Reconciler<'_> {
             self.take_back(certificate, &mut works, nodes).await;
             return vec![Failure::of(certificate, None, error)];
         }
-        let mut failures = self.commit_all(certificate, staged, nodes).await;
+        let mut failures = self.commit_all(certificate, staged, nodes, began).await;
         let mut is_refused = false;
         for (name, work) in works.iter().filter(|(_, work)| !work.entries.is_empty()) {
             if !failures.iter().any(|failure| failure.node.as_ref() == Some(name))
@@ -137,11 +145,14 @@ impl Reconciler<'_> {
         certificate: &CertName,
         staged: BTreeMap<NodeName, Staged>,
         nodes: &mut Nodes<'_>,
+        began: Instant,
     ) -> Vec<Failure> {
         let mut failures = Vec::new();
         for (name, transaction) in staged {
             tracing::info!(node = %name, slot = %transaction.slot(), %certificate, "loading the certificate");
-            if let Err(error) = self.commit(nodes, &name, transaction).await {
+            let outcome = self.commit(nodes, &name, transaction).await;
+            self.pushes.note(&name, outcome.as_ref().map_or_else(Error::kind, |()| Pushes::LOADED), began.elapsed());
+            if let Err(error) = outcome {
                 failures.push(Failure::of(certificate, Some(&name), error));
             }
         }

@@ -22,6 +22,7 @@ mod kinds;
 mod load;
 mod observe;
 mod ordering;
+mod pushes;
 mod remove;
 mod report;
 mod rivals;
@@ -42,8 +43,11 @@ pub use compare::{Noticed, Warning};
 pub use dump::{DumpOptions, DumpOutcome, Dumped};
 pub use error::{Error, Failure};
 pub use observe::View;
+pub use pushes::{Pushes, Tally};
 pub use remove::Removal;
-pub use report::{CertState, CertificateReport, Foreign, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
+pub use report::{
+    CertState, CertificateReport, Foreign, NodeReport, NodeState, Problem, Report, ServedBy, Transaction, Verified,
+};
 pub use tickets::{TicketError, TicketKeeper};
 pub use tokens::{Keeper, TokenError};
 pub use twins::Twins;
@@ -85,6 +89,8 @@ pub struct Reconciler<'a> {
     pub stop: CancellationToken,
     /// Nodes that did not answer a moment ago: they are not asked again, so that one that hangs delays no other.
     pub away: BTreeSet<NodeName>,
+    /// Where it is counted what was loaded.
+    pub pushes: Pushes,
 }
 
 /// The certificates that somebody wants to hear of. A round is always about all, for they may compete for names.

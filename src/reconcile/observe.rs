@@ -41,7 +41,8 @@ pub struct View {
     pub(crate) places: BTreeMap<CertName, Place>,
     /// What lies beside the files of certificates.
     pub(crate) companions: BTreeMap<CertName, Companions>,
-    pub(crate) serials: BTreeMap<Slot, Serial>,
+    /// Serial number, and end of validity, of what is in memory.
+    pub(crate) leaves: BTreeMap<Slot, (Serial, Option<Timestamp>)>,
     pub(crate) foreign: Vec<Foreign>,
 }
 
@@ -69,7 +70,7 @@ impl Reconciler<'_> {
             rightful: BTreeMap::new(),
             places: BTreeMap::new(),
             companions: BTreeMap::new(),
-            serials: BTreeMap::new(),
+            leaves: BTreeMap::new(),
             foreign: Vec::new(),
         };
         self.desire(&mut view, &inventory, stored, now);
@@ -80,7 +81,8 @@ impl Reconciler<'_> {
             view.desired.certificates.values().map(|want| (want.slot.clone(), want)).collect();
         for (slot, loaded) in &inventory.loaded {
             let want = ours.get(slot).copied();
-            view.serials.extend(loaded.leaf.as_ref().map(|leaf| (slot.clone(), leaf.serial.clone())));
+            let leaf = loaded.leaf.as_ref();
+            view.leaves.extend(leaf.map(|leaf| (slot.clone(), (leaf.serial.clone(), leaf.not_after))));
             view.actual.slots.insert(slot.clone(), held(slot, loaded, want, &inventory, now));
         }
         drop(ours);

@@ -123,6 +123,10 @@ pub struct ServedBy {
     pub state: NodeState,
     /// The serial number in memory.
     pub serial: Option<Serial>,
+    /// End of validity of what is in memory.
+    pub not_after: Option<Timestamp>,
+    /// End of validity of what clients were shown, where that was looked at.
+    pub shown_not_after: Option<Timestamp>,
     /// How that is known.
     pub verified: Verified,
     /// What is wrong, in words.
@@ -184,8 +188,21 @@ pub struct NodeReport {
     pub files: Vec<FileReport>,
     /// What it has loaded that hotcert does not manage.
     pub foreign: Vec<Foreign>,
+    /// The certificate transaction that is open in it, if there is one.
+    pub transaction: Option<Transaction>,
     /// What is wrong, in words.
     pub detail: Option<String>,
+}
+
+/// A certificate transaction (`HAProxy` management guide, section 9.3, `set ssl cert`) that was begun and not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Transaction {
+    /// What is to be changed.
+    pub slot: String,
+    /// Whether we began it, and died.
+    pub ours: bool,
+    /// When it was first seen.
+    pub since: Timestamp,
 }
 
 /// A slot that hotcert does not manage, and leaves alone.
@@ -268,28 +285,39 @@ impl Report {
         self.failures.extend(found.failures.iter().cloned());
     }
 
-    /// Takes over what was proved by a handshake before, where the same process still holds the same certificate.
+    /// Takes over what was known of the same process before: what was proved by a handshake, where it still holds the same
+    /// certificate, and since when a transaction is open.
     pub fn carry_over(&mut self, before: &Self) {
-        let same_process: BTreeSet<_> = self
+        let same_process: BTreeSet<NodeName> = self
             .nodes
             .iter()
             .filter(|node| before.nodes.iter().any(|old| (&old.name, old.pid) == (&node.name, node.pid)))
-            .map(|node| &node.name)
+            .map(|node| node.name.clone())
             .collect();
-        let proved: BTreeSet<_> = before
+        let proved: BTreeMap<_, _> = before
             .certificates
             .iter()
             .flat_map(|certificate| certificate.nodes.iter().map(move |node| (&certificate.name, node)))
             .filter(|(_, node)| node.verified == Verified::Handshake && same_process.contains(&node.name))
-            .map(|(name, node)| (name, &node.name, node.serial.as_ref()))
+            .map(|(name, node)| ((name, &node.name, node.serial.as_ref()), node.shown_not_after))
             .collect();
         for certificate in &mut self.certificates {
             for node in
                 certificate.nodes.iter_mut().filter(|node| node.verified == Verified::Memory && node.detail.is_none())
             {
-                if proved.contains(&(&certificate.name, &node.name, node.serial.as_ref())) {
+                if let Some(shown) = proved.get(&(&certificate.name, &node.name, node.serial.as_ref())) {
                     node.verified = Verified::Handshake;
+                    node.shown_not_after = *shown;
                 }
+            }
+        }
+        for node in self.nodes.iter_mut() {
+            let known = before.nodes.iter().find(|old| (&old.name, old.pid) == (&node.name, node.pid));
+            let known = known.and_then(|known| known.transaction.as_ref());
+            if let (Some(now), Some(known)) = (&mut node.transaction, known)
+                && (&now.slot, now.ours) == (&known.slot, known.ours)
+            {
+                now.since = known.since;
             }
         }
     }

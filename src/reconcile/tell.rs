@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::kinds;
 use super::observe::View;
-use super::report::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
-use super::verify::Handshakes;
+use super::report::{
+    CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Transaction, Verified,
+};
+use super::verify::{Handshakes, Misserved};
 use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
 use crate::config::Certificate;
 use crate::model::{CertName, Identifier, NodeName};
@@ -50,6 +52,11 @@ impl Reconciler<'_> {
                         .or_else(|| view.workers.detail()),
                     (None, None) => None,
                 };
+                let transaction = view.and_then(|view| {
+                    let ours = view.actual.stale.as_ref().map(|slot| (slot.to_string(), true));
+                    let (slot, ours) = ours.or_else(|| Some((view.foreign_transaction.clone()?, false)))?;
+                    Some(Transaction { slot, ours, since: self.clock.now() })
+                });
                 NodeReport {
                     name: node.name.clone(),
                     address: node.socket.to_string(),
@@ -60,6 +67,7 @@ impl Reconciler<'_> {
                     old_workers: view.map(|view| view.workers.list.clone()).unwrap_or_default(),
                     files: Vec::new(),
                     foreign: view.map(|view| view.foreign.clone()).unwrap_or_default(),
+                    transaction,
                     detail,
                 }
             })
@@ -117,6 +125,8 @@ impl Reconciler<'_> {
                     slot: None,
                     state: NodeState::Unreachable,
                     serial: None,
+                    not_after: None,
+                    shown_not_after: None,
                     verified: Verified::None,
                     detail: seen.unreachable.get(&node.name).map(ToString::to_string),
                 },
@@ -205,22 +215,28 @@ fn awaiting(name: &NodeName, node: Option<&NodeReport>, served: Option<&ServedBy
     };
     let slot = served.and_then(|served| served.slot.clone());
     let detail = node.and_then(|node| node.detail.clone());
-    ServedBy { name: name.clone(), slot, state, serial, verified: Verified::None, detail }
+    let not_after = served.and_then(|served| served.not_after);
+    let (shown_not_after, verified) = (None, Verified::None);
+    ServedBy { name: name.clone(), slot, state, serial, not_after, shown_not_after, verified, detail }
 }
 
-fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) -> ServedBy {
+fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Misserved>>) -> ServedBy {
     let mut on = ServedBy {
         name: view.node.name.clone(),
         slot: None,
         state: NodeState::Absent,
         serial: None,
+        not_after: None,
+        shown_not_after: None,
         verified: Verified::None,
         detail: view.unplaced.get(name).map(ToString::to_string),
     };
     let Some(want) = view.desired.certificates.get(name) else { return on };
     let held = view.actual.slots.get(&want.slot).and_then(Option::as_ref);
     on.slot = Some(want.slot.to_string());
-    on.serial = view.serials.get(&want.slot).cloned();
+    if let Some((serial, not_after)) = view.leaves.get(&want.slot) {
+        (on.serial, on.not_after) = (Some(serial.clone()), *not_after);
+    }
     on.state = match held {
         None => NodeState::Absent,
         Some(_) if !want.is_held_in(&view.actual) => NodeState::Stale,
@@ -232,8 +248,14 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Error>>) 
     };
     on.verified = if on.state == NodeState::InSync { Verified::Memory } else { Verified::None };
     match handshake {
-        Some(Ok(())) if on.state == NodeState::InSync => on.verified = Verified::Handshake,
-        Some(Err(error)) => on.detail = Some(error.to_string()),
+        Some(Ok(())) if on.state == NodeState::InSync => {
+            on.verified = Verified::Handshake;
+            on.shown_not_after = Some(want.facts.not_after);
+        }
+        Some(Err(misserved)) => {
+            on.detail = Some(misserved.error.to_string());
+            on.shown_not_after = misserved.not_after;
+        }
         _ => {}
     }
     let pending = view.plan.steps.iter().find(|step| match step {
@@ -290,8 +312,8 @@ fn failures(stored: Stored, seen: Seen, handshakes: Handshakes) -> Vec<Failure> 
         }
     }
     for ((node, certificate), outcome) in handshakes {
-        if let Err(error) = outcome {
-            failures.push(Failure::of(&certificate, Some(&node), error));
+        if let Err(misserved) = outcome {
+            failures.push(Failure::of(&certificate, Some(&node), misserved.error));
         }
     }
     failures

@@ -12,6 +12,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 
 use super::{Error, Reconciler, Scope, Seen, Stored, twins};
 use crate::model::{Authority, CertName, Facts, Identifier, KeyKind, NodeName, Sha256};
@@ -40,8 +41,16 @@ const INQUIRIES: usize = 8;
 /// Said once for a process, which gets no network later.
 static WITHOUT_NETWORK: Once = Once::new();
 
-/// The outcome for each certificate on each node with an address to ask. `Err` has what is wrong.
-pub(super) type Handshakes = BTreeMap<(NodeName, CertName), Result<(), Error>>;
+/// The outcome for each certificate on each node with an address to ask.
+pub(super) type Handshakes = BTreeMap<(NodeName, CertName), Result<(), Misserved>>;
+
+/// Clients get something else.
+pub(super) struct Misserved {
+    /// What is wrong.
+    pub(super) error: Error,
+    /// End of validity of what they are shown instead.
+    pub(super) not_after: Option<Timestamp>,
+}
 
 /// What is to be proved: that clients who want a name get its certificate at an address.
 pub(super) struct Question<'a> {
@@ -65,6 +74,8 @@ pub(super) struct Wrong {
     pub(super) offer: Offer,
     /// What it is shown, in words.
     pub(super) found: String,
+    /// End of its validity.
+    pub(super) not_after: Option<Timestamp>,
     /// Whether it is shown a certificate at all.
     pub(super) is_shown: bool,
     /// Whether somebody answers who speaks TLS.
@@ -134,12 +145,14 @@ impl Reconciler<'_> {
             if known.is_ok()
                 && let Err(wrong) = answer
             {
-                *known = if wrong.is_answered && inquiries < INQUIRIES {
+                let not_after = wrong.not_after;
+                let outcome = if wrong.is_answered && inquiries < INQUIRIES {
                     inquiries += 1;
                     twins::inquire(question, wrong).await
                 } else {
                     Err(question.not_served(&wrong.found, Offer::default()))
                 };
+                *known = outcome.map_err(|error| Misserved { error, not_after });
             }
         }
         handshakes
@@ -189,6 +202,7 @@ impl Question<'_> {
         let of = |error: &probe::Error| Wrong {
             offer: any,
             found: format!("no certificate ({error})"),
+            not_after: None,
             is_shown: false,
             is_answered: matches!(error, probe::Error::Refused { .. }),
         };
@@ -202,7 +216,10 @@ impl Question<'_> {
         for offer in offers {
             match probe::handshake(address, Some(&self.name), offer).await {
                 Ok(served) => {
-                    self.judge(&served).map_err(|found| Wrong { offer, found, is_shown: true, is_answered: true })?;
+                    self.judge(&served).map_err(|found| {
+                        let not_after = Facts::read(&served.leaf, 0).map(|facts| facts.not_after);
+                        Wrong { offer, found, not_after, is_shown: true, is_answered: true }
+                    })?;
                     is_proved = true;
                 }
                 Err(error @ probe::Error::Refused { .. }) => refused = Some(error),

@@ -17,6 +17,7 @@ mod choice;
 mod error;
 mod failed;
 mod internal;
+mod kind;
 mod listeners;
 mod manage;
 mod order;

@@ -105,6 +105,17 @@ pub struct Spent {
     pub until: Timestamp,
 }
 
+/// How many are left of what an authority allows, by our own count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// New orders of the account.
+    pub new_orders: i64,
+    /// Certificates for the registered domain that has had most.
+    pub registered_domain: i64,
+    /// Certificates for the set of names that was ordered most often.
+    pub exact_set: i64,
+}
+
 /// What was asked of an authority, in the order in which it happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -134,6 +145,28 @@ impl Events {
         }
     }
 
+    /// How much is left now of what counts for every order: of domains and of sets of names, that of which least is left.
+    #[must_use]
+    pub fn left(&self, now: Timestamp) -> Left {
+        let left = |bucket: &Bucket, counts: &dyn Fn(&Event) -> bool| {
+            let missing = self.full(bucket, counts).map_or(SignedDuration::ZERO, |full| full.duration_since(now));
+            let (missing, refill) = (missing.as_secs().max(0), bucket.refill.as_secs());
+            (i64::from(bucket.capacity) - (missing + refill - 1) / refill).max(0)
+        };
+        let sets: BTreeSet<_> = self.0.iter().filter_map(Event::certificate).collect();
+        let domains: BTreeSet<String> = sets.iter().copied().flatten().map(registered).collect();
+        let of_domain = |domain: &String| {
+            let is_of = |names: &BTreeSet<Identifier>| names.iter().map(registered).any(|own| own == *domain);
+            left(&REGISTERED_DOMAIN, &|event| event.certificate().is_some_and(is_of))
+        };
+        let of_set = |set: &BTreeSet<Identifier>| left(&EXACT_SET, &|event| event.certificate() == Some(set));
+        Left {
+            new_orders: left(&NEW_ORDERS, &Event::is_order),
+            registered_domain: domains.iter().map(of_domain).min().unwrap_or(REGISTERED_DOMAIN.capacity.into()),
+            exact_set: sets.into_iter().map(of_set).min().unwrap_or(EXACT_SET.capacity.into()),
+        }
+    }
+
     /// Adds one, and forgets those that count nowhere any more.
     pub fn add(&mut self, event: Event) {
         let oldest = later(event.at, -REMEMBERED);
@@ -157,12 +190,16 @@ impl Events {
 
     /// When a bucket next has one to give: a leaky bucket as a meter (ITU-T I.371, "virtual scheduling"). `None` for at once.
     fn next(&self, bucket: &Bucket, reserve: i32, counts: impl Fn(&Event) -> bool) -> Option<Timestamp> {
-        // The instant at which it will be full again.
+        self.full(bucket, counts).map(|full| later(full, -(bucket.refill * (bucket.capacity - reserve - 1))))
+    }
+
+    /// The instant at which a bucket is full again; `None` for one from which nothing was taken.
+    fn full(&self, bucket: &Bucket, counts: impl Fn(&Event) -> bool) -> Option<Timestamp> {
         let mut full: Option<Timestamp> = None;
         for event in self.0.iter().filter(|event| counts(event)) {
             full = Some(later(full.map_or(event.at, |full| full.max(event.at)), bucket.refill));
         }
-        full.map(|full| later(full, -(bucket.refill * (bucket.capacity - reserve - 1))))
+        full
     }
 }
 
@@ -250,6 +287,27 @@ mod tests {
         assert_eq!(spent, Spent { limit: Limit::NewOrders, until: at("2026-01-01T12:00:36Z") });
         events.take_back(&Event { at: now, kind: Kind::Order { names: wanted.clone(), failed: true } });
         assert_eq!(events, Events::default());
+    }
+
+    #[test]
+    fn what_is_left_comes_back_one_by_one() {
+        let now = at(NOON);
+        let mut events = Events::default();
+        assert_eq!(events.left(now), Left { new_orders: 300, registered_domain: 50, exact_set: 5 });
+        for _ in 0..2 {
+            events.add(order(now, &names(&["a.shop.test"])));
+        }
+        events.add(order(now, &names(&["b.shop.test"])));
+        assert_eq!(events.left(now), Left { new_orders: 297, registered_domain: 47, exact_set: 3 });
+        let failed = order(now, &names(&["b.shop.test"]));
+        events.mark_failed(&failed);
+        assert_eq!(events.left(now), Left { new_orders: 297, registered_domain: 48, exact_set: 3 });
+        let minute = events.left(at("2026-01-01T12:01:00Z"));
+        assert_eq!(minute, Left { new_orders: 298, registered_domain: 48, exact_set: 3 });
+        for _ in 0..400 {
+            events.add(order(now, &names(&["a.shop.test"])));
+        }
+        assert_eq!(events.left(now), Left { new_orders: 0, registered_domain: 0, exact_set: 0 });
     }
 
     #[test]

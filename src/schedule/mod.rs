@@ -21,7 +21,7 @@ mod time;
 
 pub use ari::{Ari, Window, ask_again};
 pub use back_off::{Again, EMERGENCY_PAUSE, LONGEST_PAUSE};
-pub use budget::{Event, Events, Kind, Limit, Purpose, Spent};
+pub use budget::{Event, Events, Kind, Left, Limit, Purpose, Spent};
 pub use due::{Life, renew_at};
 pub use rotation::rotation_due;
 pub use time::{CLOCK_TOLERANCE, Offset};

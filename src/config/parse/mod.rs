@@ -5,6 +5,7 @@ mod dns;
 mod group;
 mod issuer;
 mod node;
+mod observe;
 mod resolver;
 mod solver;
 mod tickets;
@@ -43,6 +44,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
     let certificates = certificate::certificates(&mut top, &mut reader, &issuers, &solvers, &groups);
     let ticket_keys = tickets::tickets(&mut top, &mut reader, &groups);
     let watches = watch::watches(&mut top, &mut reader);
+    let observe = observe::observe(&mut top, &mut reader);
     let require = top.get(&mut reader, "require", parsed).unwrap_or_default();
     top.finish(&mut reader);
 
@@ -61,6 +63,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
         remembered: BTreeSet::new(),
         ticket_keys,
         watches,
+        observe,
         require,
         settings: reader.settings,
         warnings: reader.warnings,

@@ -15,7 +15,7 @@ use hotcert::control::{Client, Error, Server};
 use hotcert::daemon::Role;
 use hotcert::haproxy::SystemConnect;
 use hotcert::observe::{self, Logs};
-use hotcert::reconcile::{Reconciler, Report};
+use hotcert::reconcile::{Pushes, Reconciler, Report};
 use hotcert::store::Store;
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::{Value, json};
@@ -177,7 +177,8 @@ async fn look(store: &Store) -> Report {
     let remembered = store.names().unwrap().into_iter().filter_map(|name| store.remembered(&name).unwrap());
     config.recall(remembered.collect::<Vec<_>>());
     let stop = CancellationToken::new();
-    Reconciler { config: &config, store, clock: &SystemClock, connect: &SystemConnect, stop, away: BTreeSet::new() }
+    let (away, pushes) = (BTreeSet::new(), Pushes::default());
+    Reconciler { config: &config, store, clock: &SystemClock, connect: &SystemConnect, stop, away, pushes }
         .report(None)
         .await
 }

@@ -11,7 +11,7 @@ use hotcert::clock::SystemClock;
 use hotcert::config::{Certificate, Config, Flags};
 use hotcert::haproxy::Connect;
 use hotcert::model::{CertName, NodeName};
-use hotcert::reconcile::{NodeState, Reconciler, Report};
+use hotcert::reconcile::{NodeState, Pushes, Reconciler, Report};
 use hotcert::store::{CertLock, Meta, Source, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -152,6 +152,7 @@ impl World {
             connect: &self.wires as &dyn Connect,
             stop: CancellationToken::new(),
             away: BTreeSet::new(),
+            pushes: Pushes::default(),
         }
     }
 
