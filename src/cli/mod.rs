@@ -29,6 +29,7 @@ mod run;
 mod secret;
 mod status;
 mod sync;
+mod top;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -88,6 +89,7 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         Command::Completions { shell } => return Ok(completions::shell(shell)),
         Command::Man => return completions::man(),
         Command::Run(args) => return run::run(global, args).await,
+        Command::Top(nodes) => return top::run(&global, nodes).await,
         Command::Issue(args) => (args.nodes.clone(), Request::Issue(args)),
         Command::Renew(args) => (args.nodes.clone(), Request::Renew(args)),
         Command::Push(args) => (args.nodes.clone(), Request::Push(push::Input::read(args)?)),
@@ -123,6 +125,8 @@ fn logs(cli: &Cli, color: bool) -> Logs {
     let is_service = matches!(command, Command::Run(_));
     let terminal = std::io::stderr().is_terminal();
     let level = match (global.quiet, global.verbose) {
+        // What is said on standard error would stand in the picture.
+        _ if matches!(command, Command::Top(_)) && top::is_live(global) => LevelFilter::OFF,
         (true, _) => LevelFilter::ERROR,
         // A person and a journal want to see progress; a mail from cron should have warnings only.
         (false, 0) if terminal || is_service => LevelFilter::INFO,

@@ -6,7 +6,7 @@ use super::app::App;
 use super::args::{Account, Delete, Dump, Internal, Issue, Renew, Revoke, Rollback, Status};
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::{account, delete, dump, internal, issue, list, plan, push, renew, revoke, rollback, status, sync};
+use super::{account, delete, dump, internal, issue, list, plan, push, renew, revoke, rollback, status, sync, top};
 use crate::reconcile::Report;
 
 /// A command with all that it needs from whoever typed it. There may be a private key in it.
@@ -24,6 +24,8 @@ pub enum Request {
     Sync,
     /// `hotcert status`
     Status(Status),
+    /// `hotcert top`
+    Top,
     /// `hotcert list`
     List,
     /// `hotcert rollback`
@@ -57,7 +59,7 @@ impl Request {
     pub(super) fn is_read_only(&self) -> bool {
         match self {
             // What is made once, as a root is, is not made twice.
-            Self::Plan | Self::Status(_) | Self::List | Self::Internal(_) => true,
+            Self::Plan | Self::Status(_) | Self::Top | Self::List | Self::Internal(_) => true,
             Self::Renew(args) => args.dry_run,
             Self::Push(input) => input.is_dry_run(),
             Self::Account(args) => matches!(args, Account::Show(_)),
@@ -76,6 +78,7 @@ impl Request {
             Self::Plan => plan::run(&app).await,
             Self::Sync => sync::run(app).await,
             Self::Status(args) => status::run(&app, args, cached).await,
+            Self::Top => top::answer(&app).await,
             Self::List => list::run(&app),
             Self::Rollback(args) => rollback::run(app, args).await,
             Self::Delete(args) => delete::run(app, args).await,

@@ -8,7 +8,7 @@ use super::app::{App, Stop};
 use super::args::Run;
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::{About, Clerk, Global, Output, Request};
+use super::{About, Clerk, Global, Output, Request, top};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::control::Server;
@@ -58,6 +58,11 @@ impl Shell for CommandLine {
             async move {
                 if matches!(request, Request::Status(_)) {
                     context.settle(&store).await;
+                }
+                if matches!(request, Request::Top)
+                    && let Some(overview) = context.overview()
+                {
+                    return top::outcome(&overview).unwrap_or_else(Outcome::from);
                 }
                 let cached = context.status.report();
                 let outcome = clerk.answer(request, &context.base.config, cached.as_ref()).await;

@@ -11,11 +11,26 @@ use super::app::App;
 use super::args::Status;
 use super::failure::{Exit, Failure};
 use super::outcome::{Note, Outcome};
+use crate::model::CertName;
 use crate::reconcile::{CertificateReport, ClientFiles, OldWorker, Problem, Report, TicketKeeper};
 
 /// Says how things stand: as somebody saw it a moment ago (`cached`), or as they are found now.
 pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Result<Outcome, Failure> {
-    let scope = args.certificate.as_ref().map(|name| app.named(name)).transpose()?;
+    let report = look(app, args.certificate.as_ref(), cached).await?;
+    for failure in &report.failures {
+        tracing::debug!(error = %failure.error, "something needs a look");
+    }
+    let exit = if report.needs_a_look() { Exit::Found } else { Exit::Done };
+    Ok(Outcome::new(&report, table(&report) + &details(&report).concat()).exit(exit))
+}
+
+/// How things stand, all of them or one certificate.
+pub(super) async fn look(
+    app: &App,
+    certificate: Option<&CertName>,
+    cached: Option<&Report>,
+) -> Result<Report, Failure> {
+    let scope = certificate.map(|name| app.named(name)).transpose()?;
     let reconciler = app.reconciler();
     let client_files = async {
         if cached.is_none() && scope.is_none() { reconciler.client_files().await } else { ClientFiles::default() }
@@ -32,11 +47,7 @@ pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Re
     if cached.is_none() && scope.is_none() {
         report.problems.extend(TicketKeeper { reconciler: &reconciler }.problems().await);
     }
-    for failure in &report.failures {
-        tracing::debug!(error = %failure.error, "something needs a look");
-    }
-    let exit = if report.needs_a_look() { Exit::Found } else { Exit::Done };
-    Ok(Outcome::new(&report, table(&report) + &details(&report).concat()).exit(exit))
+    Ok(report)
 }
 
 /// Ends a command that changed something: shows the report, and what failed, on the way (`failures`) and in the report, and chooses

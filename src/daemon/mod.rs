@@ -57,7 +57,8 @@ use crate::config::Config;
 use crate::control::Server;
 use crate::haproxy::Connect;
 use crate::model::Invalid;
-use crate::observe::Notifier;
+use crate::observe::overview::Overview;
+use crate::observe::{Feed, Notifier};
 use crate::reconcile::{Pushes, Reconciler};
 use crate::store::Store;
 
@@ -132,12 +133,24 @@ pub struct Context {
     pub base: Loaded,
     /// How everything stood a moment ago.
     pub status: Status,
+    /// What is shown over HTTP, where it is.
+    feed: Option<Feed>,
     /// Where it is counted what was loaded.
     pub pushes: Pushes,
     stored: Arc<Notify>,
 }
 
 impl Context {
+    /// How everything stood a moment ago, for people; what happened is known only where it is shown over HTTP, too. `None` until
+    /// every node was tried.
+    #[must_use]
+    pub fn overview(&self) -> Option<Overview> {
+        match &self.feed {
+            Some(feed) => feed.latest().overview(),
+            None => self.status.report().map(|report| Overview::of(&report, Vec::new())),
+        }
+    }
+
     /// Says that something was stored, so that it is looked at now.
     pub fn stored(&self) {
         self.stored.notify_one();
@@ -245,8 +258,9 @@ impl Daemon {
         let mut tasks = Tasks::default();
         let drain = CancellationToken::new();
         let status = self.start(&mut tasks, &parts, &first, &drain);
+        let feed = base.config.observe.map(|_| shown.feed());
         let (stored, pushes) = (Arc::clone(&parts.stored), shown.pushes.clone());
-        let context = Context { base: base.clone(), status: status.clone(), pushes, stored };
+        let context = Context { base: base.clone(), status: status.clone(), feed, pushes, stored };
         if self.role.loads() {
             let (store, shell) = (self.store.clone(), Arc::clone(&self.shell));
             tasks.spawn("control", |life| control(store, shell, context, life));

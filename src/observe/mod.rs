@@ -9,6 +9,8 @@ mod history;
 mod logs;
 mod metrics;
 mod notify;
+pub mod overview;
+pub mod page;
 mod routes;
 mod server;
 mod snapshot;

@@ -69,7 +69,6 @@ pub(super) enum Answer {
     /// One that is there.
     Whole(Response<Full<Bytes>>),
     /// One that comes bit by bit: it is ended with the server, and after a while.
-    #[expect(dead_code, reason = "the events of the page will be one")]
     Stream(Response<Pin<Box<dyn Stream<Item = Bytes> + Send>>>),
 }
 

@@ -81,6 +81,8 @@ pub enum Command {
     Run(Run),
     /// Show what is stored, what each node serves, what is due; exit 2 when something needs a look
     Status(Status),
+    /// The same in a terminal, as it goes: problems first, a time line, nodes, events; q quits
+    Top(Nodes),
     /// List the certificates, one a line
     List,
     /// Go back to the previous generation of a certificate

@@ -1,0 +1,12 @@
+//! What operators see: the status page in a browser, and `hotcert top` in a terminal.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod browser;
+mod overview;
+mod page;
+mod sample;
+mod top;
