@@ -26,6 +26,7 @@ mod order;
 mod problem;
 mod revoke;
 mod signing;
+mod verdict;
 
 pub use account::Account;
 pub use ari::RenewalInfo;

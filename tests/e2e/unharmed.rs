@@ -1,6 +1,5 @@
 //! What every test of bad input asks: a clear error, and nothing changed.
 
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
