@@ -55,6 +55,7 @@
 //! | 2 | [`internal`] | a private authority of our own |
 //! | 2 | [`solver`] | one file for each way to answer a challenge |
 //! | 2 | [`probe`] | what a client is shown, and what an authority would be answered |
+//! | 2 | [`host`] | what is on this machine: running `HAProxy`s and their configurations; by looking alone |
 //! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
 //! | 3 | [`renew`] | what is due and when, ordering it, storing the generation |
 //! | 3 | [`watch`] | files that other programs write, to generations |
@@ -81,6 +82,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod haproxy;
+pub mod host;
 pub mod internal;
 pub mod model;
 pub mod observe;

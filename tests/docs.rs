@@ -40,6 +40,7 @@ macro_rules! pages {
 pages! {
     readme "README.md"
     accounts "docs/accounts.md"
+    adopting "docs/adopting.md"
     authorities "docs/authorities.md"
     behind "docs/behind-an-existing-set-up.md"
     client_certificates "docs/client-certificates.md"
@@ -56,11 +57,14 @@ pages! {
     http_01 "docs/http-01.md"
     index "docs/README.md"
     internal "docs/internal.md"
+    monitoring "docs/monitoring.md"
     other_paths "docs/other-paths.md"
+    packages "docs/packages.md"
     proof "docs/proof.md"
     recovering "docs/recovering.md"
     security_model "docs/security-model.md"
     stapling "docs/stapling.md"
+    status_page "docs/status-page.md"
     systemd "docs/systemd.md"
     tickets "docs/tickets.md"
     tls_alpn_01 "docs/tls-alpn-01.md"
@@ -73,6 +77,8 @@ pages! {
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo build", "takes minutes; that it builds is what all other tests show"),
     ("./scripts/", "each is a step of CI of its own"),
+    ("apt install", "`scripts/package --test` installs the packages, in throw-away roots"),
+    ("ssh ", "needs another machine"),
     ("acme.sh ", "is in no package; `tests/hooks.rs` gives the hook what acme.sh gives it"),
     ("openssl ocsp", "asks a responder of an authority; `tests/e2e_staples.rs` makes responses"),
 ];

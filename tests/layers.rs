@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 7] = [
     &["clock", "model"],
     &["bundle", "plan", "schedule"],
-    &["acme", "config", "haproxy", "internal", "probe", "solver", "store"],
+    &["acme", "config", "haproxy", "host", "internal", "probe", "solver", "store"],
     &["control", "reconcile", "renew", "watch"],
     &["observe"],
     &["daemon"],

@@ -22,7 +22,7 @@ pub(super) fn man() -> Result<Outcome, Failure> {
 }
 
 /// What stands at the end of the manual page.
-const FILES: &str = r#".SH FILES
+const FILES: &str = r".SH FILES
 .TP
 .I /etc/hotcert/hotcert.toml
 The configuration: authorities, ways to prove names, HAProxy nodes, certificates, watched directories.
@@ -51,7 +51,7 @@ The one before, because the new one is wrong:
 .SH SEE ALSO
 .BR haproxy (1),
 .BR systemctl (1)
-"#;
+";
 
 /// One page for all commands, so that one file is installed and one page is searched.
 fn page(out: &mut Vec<u8>) -> IoResult<()> {

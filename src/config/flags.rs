@@ -199,6 +199,17 @@ impl Config {
 }
 
 impl OrderFlags {
+    /// The authority and the solver that the flags stand for where nothing is configured.
+    pub fn ordering(&self) -> Result<(Issuer, Solver), Error> {
+        self.check_contacts()?;
+        let mut order = self.lay_over(Order {
+            issuers: vec![Issuer::letsencrypt()],
+            solvers: vec![Solver::default_listener()],
+            keys: Vec::new(),
+        });
+        Ok((order.issuers.swap_remove(0), order.solvers.swap_remove(0)))
+    }
+
     /// The contacts must be mail addresses.
     pub(super) fn check_contacts(&self) -> Result<(), Error> {
         let wrong = |what| Error::Missing { what, hint: "--contact admin@example.org".to_owned() };

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::probe;
+
 /// Why nothing is shown.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -32,6 +34,10 @@ impl Error {
             std::io::ErrorKind::AddrNotAvailable => {
                 Some("this machine has no such address: choose another one for `listen` under [observe]".to_owned())
             }
+            _ if probe::has_no_network() => Some(
+                "this process has no network, as the loader under systemd: let the agent serve them, or use the example loader-loopback.conf"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -79,3 +79,52 @@ fn was_served(known: Option<&CertificateReport>, node: &NodeName, now: &Certific
         known.generation == now.generation && nodes.any(|known| known.state == NodeState::InSync)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::testing::{certificate, node, report};
+    use crate::reconcile::NodeReport;
+
+    fn told(before: &Report, now: &Report) -> Vec<String> {
+        let line = |event: Happened| {
+            let subject = event.certificate.map(|name| name.to_string()).or(event.node.map(|name| name.to_string()));
+            format!("{:?} {}: {}", event.kind, subject.unwrap_or_default(), event.message)
+        };
+        between(before, now).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_stays_the_same_is_no_event() {
+        let report = report(vec![certificate("shop.test")], vec![node()]);
+        assert_eq!(told(&report, &report), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_renewal_is_told_when_it_is_stored_and_when_it_is_served() {
+        let old = report(vec![certificate("shop.test")], vec![node()]);
+        let mut renewed = certificate("shop.test");
+        (renewed.generation, renewed.problem) = (Some(3), None);
+        let stored = report(vec![renewed.clone()], vec![node()]);
+        let ordered = "Renewed shop.test: generation 3 is stored, valid until 2027-01-30T00:00:00Z";
+        let over = "Recovered shop.test: no longer: it failed: [31m\"\\";
+        assert_eq!(told(&old, &stored), [ordered, over]);
+        renewed.nodes[0].state = NodeState::InSync;
+        let served = report(vec![renewed], vec![node()]);
+        assert_eq!(told(&stored, &served), ["Loaded shop.test: is served"]);
+        assert_eq!(told(&old, &served), [ordered, "Loaded shop.test: is served", over]);
+    }
+
+    #[test]
+    fn a_node_that_goes_and_comes_back_is_told_and_so_is_what_fails() {
+        let away = NodeReport { reachable: false, version: None, pid: None, ..node() };
+        let (here, gone) = (report(Vec::new(), vec![node()]), report(Vec::new(), vec![away]));
+        assert_eq!(told(&here, &gone), ["NodeDown edge: process 1 does not answer any more"]);
+        assert_eq!(told(&gone, &here), ["NodeUp edge: process 1 of HAProxy 3.2\" 1 answers"]);
+        let mut wrong = report(Vec::new(), vec![node()]);
+        let (certificate, node, file, hint) = (None, None, None, None);
+        wrong.problems.push(Problem { certificate, node, file, message: "full\u{1b}[2J".to_owned(), hint });
+        assert_eq!(told(&here, &wrong), ["Failed : full[2J"]);
+        assert_eq!(told(&wrong, &here), ["Recovered : no longer: full[2J"]);
+    }
+}

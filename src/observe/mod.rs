@@ -14,6 +14,8 @@ pub mod page;
 mod routes;
 mod server;
 mod snapshot;
+#[cfg(test)]
+mod testing;
 
 pub use error::Error;
 pub use logs::{Logs, init};

@@ -198,3 +198,45 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::testing::{at, certificate, node, report};
+
+    fn looked(now: &str, generation: Option<u64>) -> Snapshot {
+        let mut shop = certificate("shop.test");
+        shop.generation = generation;
+        let report = Some(Arc::new(report(vec![shop], vec![node()])));
+        Snapshot { report, ..Snapshot::empty(at(now)) }
+    }
+
+    #[test]
+    fn events_are_numbered_the_latest_first_and_renewals_are_counted() {
+        let first = looked("2026-11-22T12:00:00Z", None).after(&Snapshot::empty(at("2026-11-22T11:00:00Z")));
+        assert!(first.events.is_empty() && first.counters.renewals.is_empty());
+        let mut last = first;
+        for number in 1..=300 {
+            last = looked("2026-11-22T13:00:00Z", Some(number)).after(&last);
+        }
+        assert_eq!((last.events.len(), last.events[0].number, last.events[1].number), (EVENTS, 300, 299));
+        assert_eq!(last.counters.renewals, BTreeMap::from([("private".to_owned(), 300)]));
+        assert_eq!(last.started_at, at("2026-11-22T11:00:00Z"));
+        let reloaded = Snapshot::empty(at("2026-11-22T14:00:00Z")).after(&last);
+        assert!(reloaded.report.is_some() && reloaded.events.len() == EVENTS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_gives_no_sign_of_life_is_sick_and_so_is_one_with_a_stuck_task() {
+        let pulse = watch::Sender::new(Pulse::now(None));
+        let snapshots = watch::Sender::new(Arc::new(Snapshot::empty(at("2026-11-22T12:00:00Z")))).subscribe();
+        let feed = Feed { snapshots, pulse: pulse.subscribe() };
+        assert_eq!(feed.sickness(), None);
+        tokio::time::advance(SILENCE * 2).await;
+        assert_eq!(feed.sickness().as_deref(), Some("the supervisor makes no progress"));
+        pulse.send_replace(Pulse::now(Some("watch")));
+        assert_eq!(feed.sickness().as_deref(), Some("the task watch makes no progress"));
+        pulse.send_replace(Pulse::now(None));
+        assert_eq!(feed.sickness(), None);
+    }
+}

@@ -24,6 +24,7 @@
 //!   control.sock                                       socket.rs
 //! <crt_dir>/<name>.pem                                 publish.rs
 //! <crt_list>                                           crt_list.rs
+//! the configuration file                               config_file.rs
 //! ```
 //!
 //! Every write is crash-safe (`atomic.rs`): after a kill or a power cut there is the old or the new state, and doing it again is
@@ -40,6 +41,7 @@ mod attached;
 mod budget;
 mod certs;
 mod client_files;
+mod config_file;
 pub mod crt_list;
 mod error;
 mod forget;
@@ -65,6 +67,7 @@ pub use attached::Attached;
 pub use budget::Standing;
 pub use certs::{Generation, Meta, Source};
 pub use client_files::{ClientNote, StagingFile};
+pub use config_file::write_config;
 pub use error::Error;
 pub use journal::{Entry, Journal};
 pub use lock::{

@@ -74,8 +74,8 @@ impl Machine {
     pub fn connect(&mut self) {
         if self.world.is_none() {
             let world = World::new(&self.pki, &self.root);
-            self.write("/etc/resolv.conf", &world.resolver());
-            self.write("/etc/hosts", &format!("127.0.0.1 localhost\n{}", world.hosts()));
+            self.write("/etc/resolv.conf", &World::resolver());
+            self.write("/etc/hosts", &format!("127.0.0.1 localhost\n{}", World::hosts()));
             self.world = Some(world);
         }
     }

@@ -82,12 +82,12 @@ impl World {
     }
 
     /// What `/etc/resolv.conf` says.
-    pub fn resolver(&self) -> String {
+    pub fn resolver() -> String {
         format!("nameserver {DNS}\n")
     }
 
     /// What `/etc/hosts` says besides.
-    pub fn hosts(&self) -> String {
+    pub fn hosts() -> String {
         NAMES.map(|name| format!("{AUTHORITY} {name}\n")).concat()
     }
 }

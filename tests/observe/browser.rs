@@ -144,9 +144,10 @@ impl Browser {
         self.call("Input.insertText", &json!({"text": text}));
     }
 
-    /// Writes a picture of what is seen.
-    pub fn picture(&mut self, file: &Path) {
-        let picture = self.call("Page.captureScreenshot", &json!({"format": "png"}));
+    /// Writes a picture of what is seen, smaller than it is.
+    pub fn picture(&mut self, file: &Path, (width, height): (u32, u32)) {
+        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 0.75});
+        let picture = self.call("Page.captureScreenshot", &json!({"format": "png", "clip": clip}));
         let bytes = base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
         std::fs::write(file, bytes).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What operators see: the status page in a browser, and `hotcert top` in a terminal.
+//! What operators see: metrics, probes and what watches them, the status page in a browser, and `hotcert top` in a terminal.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
@@ -6,7 +6,10 @@
 mod support;
 
 mod browser;
+mod health;
+mod metrics;
 mod overview;
 mod page;
 mod sample;
+mod scrape;
 mod top;

@@ -89,7 +89,7 @@ fn the_page_is_accessible_on_a_phone_and_a_desk_by_day_and_by_night_whether_all_
                 let fits = browser.value("document.documentElement.scrollWidth <= innerWidth");
                 assert_eq!(fits, json!(true), "{state} {device} {scheme} is scrolled sideways");
                 if let Some(pictures) = &pictures {
-                    browser.picture(&pictures.join(format!("{state}-{device}-{scheme}.png")));
+                    browser.picture(&pictures.join(format!("page-{state}-{device}-{scheme}.png")), size);
                 }
             }
         }

@@ -15,10 +15,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// The path of a program that Debian packages.
 pub fn packaged(program: &str) -> PathBuf {
     let path = PathBuf::from("/usr/bin").join(program);
-    assert!(
-        path.exists(),
-        "{program} is missing\nhint: run ./scripts/need {program} {program}, as ./scripts/test does"
-    );
+    assert!(path.exists(), "{program} is missing\nhint: ./scripts/test brings it");
     path
 }
 

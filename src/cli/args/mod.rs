@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::authority::{Account, Revoke, With};
-pub(super) use self::ordering::{Ca, Ordering, Terms};
+pub(super) use self::ordering::{Answering, Ca, Ordering, Terms};
 use crate::config::Flags;
 use crate::daemon::Role;
 use crate::model::{Address, Authority, CertName, Identifier};
@@ -81,7 +81,7 @@ pub enum Command {
     Run(Run),
     /// Show what is stored, what each node serves, what is due; exit 2 when something needs a look
     Status(Status),
-    /// The same in a terminal, as it goes: problems first, a time line, nodes, events; q quits
+    /// The same in a terminal, as it goes: problems first, a time line, nodes, events
     Top(Nodes),
     /// List the certificates, one a line
     List,
@@ -296,8 +296,36 @@ pub enum Config {
     Check,
     /// Show the effective values, and where each came from
     Show(Nodes),
-    /// Print the lines that HAProxy needs to answer challenges
+    /// Find HAProxy on this machine, and write a configuration for it
+    Init(Box<Init>),
+    /// Print the lines that are missing in HAProxy's configuration, and where they go
     Haproxy(Box<Haproxy>),
+}
+
+/// `config init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where to write, - for standard output [default: the file of --config, or /etc/hotcert/hotcert.toml]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite a file that is there
+    #[arg(long)]
+    pub force: bool,
+    /// Flags for nodes.
+    #[command(flatten)]
+    pub nodes: Nodes,
+    /// Flags for the authority.
+    #[command(flatten, next_help_heading = "Ordering")]
+    pub ca: Ca,
+    /// Flags for a new account there.
+    #[command(flatten)]
+    pub terms: Terms,
+    /// Flags for the challenges.
+    #[command(flatten)]
+    pub answering: Answering,
+    /// Certificate profile to ask for
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
 }
 
 /// `config haproxy`

@@ -56,6 +56,20 @@ pub struct Ordering {
     /// Flags for a new account there.
     #[command(flatten)]
     pub terms: Terms,
+    /// Flags for the challenges.
+    #[command(flatten)]
+    pub answering: Answering,
+    /// Key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096; give one of each kind to serve both [default: ecdsa-p256]
+    #[arg(long, value_name = "TYPE")]
+    pub key: Vec<KeyType>,
+    /// Certificate profile to ask for
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+}
+
+/// Flags that stand for a solver.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct Answering {
     /// Answer http-01 by a listener there, to which HAProxy routes the challenges [default: 127.0.0.1:63443]
     #[arg(long, value_name = "ADDR", group = "via")]
     pub http_01_listen: Option<SocketAddr>,
@@ -74,32 +88,36 @@ pub struct Ordering {
     /// Where the pre-flight asks for a challenge [default: port 80 of what the DNS says]
     #[arg(long, value_name = "ADDR")]
     pub http_01_probe: Option<Authority>,
-    /// Key type: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096; give one of each kind to serve both [default: ecdsa-p256]
-    #[arg(long, value_name = "TYPE")]
-    pub key: Vec<KeyType>,
-    /// Certificate profile to ask for
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
 }
 
 impl Ordering {
     /// The flags, with the name of the certificate.
     pub(in crate::cli) fn flags(&self, cert_name: Option<CertName>) -> OrderFlags {
         OrderFlags {
-            directory: self.ca.directory.clone(),
-            root_ca: self.ca.root_ca.clone(),
-            contact: self.terms.contact.clone(),
-            agree_terms: self.terms.agree,
-            eab: self.terms.eab(),
+            key: self.key.clone(),
+            profile: self.profile.clone(),
+            cert_name,
+            ..self.answering.flags(&self.ca, &self.terms)
+        }
+    }
+}
+
+impl Answering {
+    /// The flags, with those for the authority.
+    pub(in crate::cli) fn flags(&self, ca: &Ca, terms: &Terms) -> OrderFlags {
+        OrderFlags {
+            directory: ca.directory.clone(),
+            root_ca: ca.root_ca.clone(),
+            contact: terms.contact.clone(),
+            agree_terms: terms.agree,
+            eab: terms.eab(),
             http_01_listen: self.http_01_listen,
             http_01_map: self.http_01_map.clone(),
             http_01_stateless: self.http_01_stateless,
             webroot: self.webroot.clone(),
             tls_alpn_01_listen: self.tls_alpn_01_listen,
             http_01_probe: self.http_01_probe.clone(),
-            key: self.key.clone(),
-            profile: self.profile.clone(),
-            cert_name,
+            ..OrderFlags::default()
         }
     }
 }

@@ -4,53 +4,12 @@ use std::time::Instant;
 use jiff::SignedDuration;
 
 use super::*;
-use crate::model::CertName;
+use crate::observe::testing::{at, certificate, node, report};
 use crate::observe::{Counters, IssuerState, Round};
-use crate::reconcile::{
-    CertState, CertificateReport, NodeReport, NodeState, OldWorker, Report, ServedBy, Tally, Transaction, Verified,
-};
+use crate::reconcile::{CertificateReport, NodeReport, OldWorker, Tally, Transaction};
 use crate::schedule::Left;
-use crate::store::Source;
 
 const NOW: &str = "2026-11-22T12:00:00Z";
-
-fn at(text: &str) -> jiff::Timestamp {
-    text.parse().unwrap()
-}
-
-fn certificate(name: &str) -> CertificateReport {
-    let name: CertName = name.parse().unwrap();
-    let node = ServedBy {
-        name: "edge".parse().unwrap(),
-        slot: None,
-        state: NodeState::Stale,
-        serial: None,
-        not_after: Some(at("2026-12-01T00:00:00Z")),
-        shown_not_after: Some(at("2026-12-02T00:00:00Z")),
-        verified: Verified::None,
-        detail: None,
-    };
-    CertificateReport {
-        configured_name: name.clone(),
-        name,
-        key: None,
-        domains: Vec::new(),
-        source: Source::Acme,
-        issuer: Some("private".to_owned()),
-        state: CertState::Stored,
-        serial: None,
-        sha256: None,
-        not_before: Some(at("2026-11-01T00:00:00Z")),
-        not_after: Some(at("2027-01-30T00:00:00Z")),
-        renew_at: Some(at("2027-01-01T00:00:00Z")),
-        next_issuer: None,
-        next_try: None,
-        problem: Some("it failed: \u{1b}[31m\"\\".to_owned()),
-        generation: Some(2),
-        revoked: None,
-        nodes: vec![node],
-    }
-}
 
 /// One of which everything is known, and something of everything wrong.
 fn snapshot(certificates: Vec<CertificateReport>) -> Snapshot {
@@ -66,21 +25,8 @@ fn snapshot(certificates: Vec<CertificateReport>) -> Snapshot {
         in_use: false,
     };
     let transaction = Transaction { slot: "/x".to_owned(), ours: false, since: at("2026-11-22T11:00:00Z") };
-    let node = NodeReport {
-        name: name.clone(),
-        address: "/run/x".to_owned(),
-        reachable: true,
-        version: Some("3.2\"\n1".to_owned()),
-        pid: Some(1),
-        started_at: Some(at("2026-11-21T00:00:00Z")),
-        old_workers: vec![worker],
-        files: Vec::new(),
-        foreign: Vec::new(),
-        transaction: Some(transaction),
-        detail: None,
-    };
-    let report =
-        Report { certificates, nodes: vec![node], problems: Vec::new(), warnings: Vec::new(), failures: Vec::new() };
+    let node = NodeReport { old_workers: vec![worker], transaction: Some(transaction), ..node() };
+    let report = report(certificates, vec![node]);
     let left = Left { new_orders: 299, registered_domain: 49, exact_set: 4 };
     let issuer = IssuerState { name: "private".to_owned(), left, held: None };
     let mut tally = Tally::default();
@@ -105,7 +51,7 @@ fn text(snapshot: Snapshot, format: Format) -> String {
 #[test]
 fn everything_is_written_in_both_formats() {
     let written = text(snapshot(vec![certificate("shop.test")]), Format::Open);
-    insta::assert_snapshot!(written);
+    insta::assert_snapshot!(written.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
     let classic = text(snapshot(vec![certificate("shop.test")]), Format::Classic);
     let samples =
         |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
