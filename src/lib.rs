@@ -60,6 +60,8 @@
 //! | 3 | [`renew`] | what is due and when, ordering it, storing the generation |
 //! | 3 | [`watch`] | files that other programs write, to generations |
 //! | 3 | [`control`] | the local socket through which the program hands its commands to a daemon |
+//! | 4 | [`doctor`] | what stands in the way on this machine, with cause and cure |
+//! | 4 | [`observe`] | logs, and what the service manager is told |
 //! | 4 | [`observe`] | logs, what the service manager is told, and what is shown over HTTP: metrics and health |
 //! | 5 | [`daemon`] | builds, supervises and stops the tasks of the sidecar |
 //! | 6 | [`cli`] | one file for each command; rendering; exit codes |
@@ -81,6 +83,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod doctor;
 pub mod haproxy;
 pub mod host;
 pub mod internal;

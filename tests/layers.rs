@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 7] = [
     &["bundle", "plan", "schedule"],
     &["acme", "config", "haproxy", "host", "internal", "probe", "solver", "store"],
     &["control", "reconcile", "renew", "watch"],
-    &["observe"],
+    &["doctor", "observe"],
     &["daemon"],
     &["cli"],
 ];

@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod daemon;
 mod delete;
+mod doctor;
 mod dump;
 mod failure;
 mod internal;
@@ -86,6 +87,7 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
     let Cli { global, command } = cli;
     let (nodes, request) = match command {
         Command::Config(args) => return config::run(&global, &args, output).await,
+        Command::Doctor(nodes) => return doctor::run(&global, &nodes, output).await,
         Command::Completions { shell } => return Ok(completions::shell(shell)),
         Command::Man => return completions::man(),
         Command::Run(args) => return run::run(global, args).await,

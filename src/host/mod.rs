@@ -1,4 +1,4 @@
-//! What is on this machine: running `HAProxy`s and their configurations.
+//! What is on this machine: running `HAProxy`s and their configurations; service units, and jobs that renew certificates.
 //!
 //! Owns finding out, by looking alone: nothing here writes, no program is run but `haproxy -v` ([`version_of`]), and that only if
 //! nobody but root and ourselves could have put it there. It knows neither what hotcert is told to do nor what it has stored.
@@ -29,8 +29,12 @@ mod global;
 mod mounts;
 mod process;
 mod program;
+mod reloads;
+mod renewal_jobs;
 mod source;
+mod text;
 mod trust;
+mod units;
 mod view;
 mod words;
 
@@ -44,6 +48,8 @@ pub use error::Problem;
 pub use global::{Global, Level, StatsSocket};
 pub use process::Process;
 pub use program::version_of;
+pub use renewal_jobs::{JobOwner, RenewalJob, renewal_jobs};
+pub use units::{Setting, Unit, units};
 pub use view::View;
 
 use std::path::{Path, PathBuf};

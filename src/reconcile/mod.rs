@@ -50,7 +50,7 @@ pub use report::{
 };
 pub use tickets::{TicketError, TicketKeeper};
 pub use tokens::{Keeper, TokenError};
-pub use twins::Twins;
+pub use twins::{Twins, strangers};
 pub use workers::{OldWorker, Outdated, Workers};
 
 use compare::Before;
@@ -157,6 +157,15 @@ impl Reconciler<'_> {
         let (seen, _) = self.look(&stored, &self.away).await;
         let handshakes = self.handshakes(scope, &stored, &seen).await;
         self.tell(scope, stored, seen, handshakes)
+    }
+
+    /// The same, with what was seen of each node.
+    pub async fn examine(&self, scope: Scope<'_>) -> (Report, BTreeMap<NodeName, View>) {
+        let stored = self.read_store();
+        let (seen, _) = self.look(&stored, &self.away).await;
+        let handshakes = self.handshakes(scope, &stored, &seen).await;
+        let views = seen.views.clone();
+        (self.tell(scope, stored, seen, handshakes), views)
     }
 
     /// One round: makes the nodes serve what is stored, and proves it.

@@ -100,18 +100,19 @@ fn leaf(served: &Served) -> Sha256 {
     Sha256::of(&served.leaf)
 }
 
-impl Twins {
-    /// Those that do not belong to the node; nobody, where the node's own process is not seen among them.
-    fn strangers(&self) -> Vec<&Listener> {
-        let own: BTreeSet<_> =
-            self.listeners.iter().filter(|listener| listener.pid == self.pid).flat_map(|own| &own.sockets).collect();
-        let is_strange = |listener: &&Listener| !listener.sockets.iter().any(|socket| own.contains(socket));
-        if own.is_empty() { Vec::new() } else { self.listeners.iter().filter(is_strange).collect() }
-    }
+/// Those that accept connections beside a node and do not belong to it; nobody, where the node's own process is not seen among them.
+#[must_use]
+pub fn strangers(listeners: &[Listener], pid: u32) -> Vec<&Listener> {
+    let own: BTreeSet<_> =
+        listeners.iter().filter(|listener| listener.pid == pid).flat_map(|own| &own.sockets).collect();
+    let is_strange = |listener: &&Listener| !listener.sockets.iter().any(|socket| own.contains(socket));
+    if own.is_empty() { Vec::new() } else { listeners.iter().filter(is_strange).collect() }
+}
 
+impl Twins {
     /// What to do about it, for people.
     pub(super) fn hint(&self) -> String {
-        let strangers = self.strangers();
+        let strangers = strangers(&self.listeners, self.pid);
         if strangers.is_empty() {
             return format!(
                 "find them by `ss -ltnp 'sport = :{}'` as root; the HAProxy of this node calls itself process {}; end the \

@@ -75,7 +75,7 @@ impl Renewer<'_> {
     }
 
     /// Whether there is an account, or the operator gave what one needs.
-    pub(super) fn can_have_account(&self, directory: &DirectoryUrl, issuer: &Issuer) -> Result<(), Error> {
+    pub fn can_have_account(&self, directory: &DirectoryUrl, issuer: &Issuer) -> Result<(), Error> {
         if let Some(record) = self.recorded(directory)? {
             return match record.deactivated_at {
                 Some(at) => Err(Error::AccountDeactivated { issuer: issuer.name.clone(), at }),

@@ -371,7 +371,12 @@ impl Attempt<'_> {
 
 /// The connection to an authority.
 pub(super) fn connect(issuer: &Issuer) -> Result<Http, Error> {
-    Http::new(read_roots(issuer)?.as_deref(), Deadlines::default()).map_err(|source| Error::acme(issuer, source))
+    connect_within(issuer, Deadlines::default())
+}
+
+/// The connection to an authority that may take only so long.
+pub fn connect_within(issuer: &Issuer, deadlines: Deadlines) -> Result<Http, Error> {
+    Http::new(read_roots(issuer)?.as_deref(), deadlines).map_err(|source| Error::acme(issuer, source))
 }
 
 fn read_roots(issuer: &Issuer) -> Result<Option<String>, Error> {

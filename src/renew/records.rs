@@ -29,7 +29,7 @@ struct Spot {
 
 impl Renewer<'_> {
     /// Checks what can be known before an order is spent: where the record has to be, and that its provider knows us.
-    pub(super) async fn check_dns01(&self, name: &Identifier, dns: &Dns) -> Result<(), Error> {
+    pub async fn check_dns01(&self, name: &Identifier, dns: &Dns) -> Result<(), Error> {
         let spot = self.spot(name, dns).await?;
         if Record::place(name).is_some_and(|place| place != spot.name) {
             tracing::info!(%name, record = %spot.name, "the challenge is delegated");

@@ -129,17 +129,26 @@ pub(super) fn directory_of(path: &Path) -> &Path {
 /// Removes temporary files that a crash left in a directory; returns how many.
 pub(super) fn sweep(directory: &Path) -> Result<usize, Error> {
     let mut removed = 0;
-    for entry in fs::read_dir(directory).map_err(io("list", directory))? {
-        let entry = entry.map_err(io("list", directory))?;
-        if entry.file_name().to_str().is_some_and(is_temporary) && is_abandoned(&entry.path()) {
-            match fs::remove_file(entry.path()) {
-                Ok(()) => removed += 1,
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(io("remove", &entry.path())(error)),
-            }
+    for path in abandoned(directory)? {
+        match fs::remove_file(&path) {
+            Ok(()) => removed += 1,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(io("remove", &path)(error)),
         }
     }
     Ok(removed)
+}
+
+/// The temporary files that a crash left in a directory.
+pub(super) fn abandoned(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).map_err(io("list", directory))? {
+        let entry = entry.map_err(io("list", directory))?;
+        if entry.file_name().to_str().is_some_and(is_temporary) && is_abandoned(&entry.path()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a file name is one that [`Temporary`] gives.

@@ -133,6 +133,12 @@ impl Store {
         Ok(Self { root: root.to_owned(), owner: for_another.then(|| (found.uid(), found.gid())) })
     }
 
+    /// The state directory for somebody who only looks: nothing is made, and whatever is wrong with it is for them to find out.
+    #[must_use]
+    pub fn to_look_at(root: &Path) -> Self {
+        Self { root: root.to_owned(), owner: None }
+    }
+
     /// The access of every file below the state directory.
     fn private(&self) -> Access {
         Access { mode: 0o600, uid: self.owner.map(|(uid, _)| uid), gid: self.owner.map(|(_, gid)| gid) }

@@ -179,6 +179,11 @@ pub fn sweep(directory: &Path) -> Result<usize, Error> {
     atomic::sweep(directory)
 }
 
+/// What [`sweep`] would remove, in the order of the directory.
+pub fn abandoned(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    atomic::abandoned(directory)
+}
+
 fn checked(file_name: &str) -> Result<&str, Error> {
     let refuse = |reason| Err(Error::FileName { source: Invalid::new("published file name", file_name, reason) });
     if file_name.is_empty() || file_name.contains(['/', '\0']) {

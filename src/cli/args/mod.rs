@@ -83,6 +83,8 @@ pub enum Command {
     Status(Status),
     /// The same in a terminal, as it goes: problems first, a time line, nodes, events
     Top(Nodes),
+    /// Check the surroundings, explain each problem and its cure; exit 2 when something needs a look
+    Doctor(Nodes),
     /// List the certificates, one a line
     List,
     /// Go back to the previous generation of a certificate

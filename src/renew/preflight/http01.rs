@@ -2,7 +2,7 @@
 
 use super::super::answer::Answers;
 use super::super::{Error, Renewer};
-use super::{Misrouted, haproxy_lines, random_token, target};
+use super::{Asked, Misrouted, haproxy_lines, random_token, where_to_ask};
 use crate::config::Solver;
 use crate::model::{Identifier, Token, printable};
 use crate::probe::{self, Answer, Target};
@@ -27,23 +27,25 @@ impl Renewer<'_> {
         answers.present(solver, name, &token, &expected).await?;
         let outcome = ask(name, solver, there, &token, &expected, thumbprint).await;
         answers.withdraw(&solver.name, &token)?;
-        outcome
+        outcome.map(|asked| asked.or_say(name))
     }
 }
 
-async fn ask(
+/// Asks for a token whose answer should be `expected`, there unless the solver says where. What is answered wrongly is an error;
+/// `thumbprint` is for the lines that would cure it.
+pub async fn ask(
     name: &Identifier,
     solver: &Solver,
     there: Target,
     token: &Token,
     expected: &str,
     thumbprint: &str,
-) -> Result<bool, Error> {
+) -> Result<Asked, Error> {
     let misrouted = |asked: String, got: String, meaning| {
         let lines = haproxy_lines(solver, thumbprint, None);
         Err(Error::Misrouted(Box::new(Misrouted { name: name.human(), asked, got, meaning, lines })))
     };
-    let target = match target(solver, there).await {
+    let target = match where_to_ask(solver, there).await {
         Ok(target) => target,
         Err((place, error)) => return misrouted(place, error, "the probe address has no address"),
     };
@@ -52,17 +54,14 @@ async fn ask(
         Ok(answer) => match judge(&answer, expected) {
             None => {
                 tracing::debug!(%name, address = %answer.address, "pre-flight passed");
-                Ok(true)
+                Ok(Asked::Answered)
             }
             Some(meaning) => misrouted(format!("{url} at {}", answer.address), describe(&answer), meaning),
         },
         Err(error) if solver.probe.is_some() => {
             misrouted(url, error.to_string(), "nothing answers where the pre-flight was told to ask")
         }
-        Err(error) => {
-            tracing::warn!(%name, %error, "pre-flight could not ask; the authority may see more than we do, so the order goes on");
-            Ok(false)
-        }
+        Err(error) => Ok(Asked::Unasked(error)),
     }
 }
 

@@ -11,14 +11,16 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use jiff::Timestamp;
 
+pub use self::http01::ask as ask_http01;
 use self::lookups::Lookups;
 pub use self::obstacle::Obstacle;
+pub use self::tls_alpn::ask as ask_tls_alpn;
 use super::answer::Answers;
 use super::choice::Choice;
 use super::{Error, Renewer};
 use crate::config::{Certificate, Method, Solver, Via};
 use crate::model::{Identifier, Token};
-use crate::probe::Target;
+use crate::probe::{self, Target};
 use crate::solver;
 
 /// Bytes of a random token; as many as Let's Encrypt uses.
@@ -45,6 +47,28 @@ impl Misrouted {
     #[must_use]
     pub fn hint(&self) -> String {
         format!("{}; no order was spent. HAProxy needs:\n\n{}", self.meaning, self.lines)
+    }
+}
+
+/// What came of asking for a challenge that somebody should answer.
+#[derive(Debug)]
+pub enum Asked {
+    /// It was answered.
+    Answered,
+    /// Nobody could be asked, so that nothing is known.
+    Unasked(probe::Error),
+}
+
+impl Asked {
+    /// Whether it was answered; that nobody could be asked is only said, for the authority may see more than we do.
+    fn or_say(self, name: &Identifier) -> bool {
+        match self {
+            Self::Answered => true,
+            Self::Unasked(error) => {
+                tracing::warn!(%name, %error, "pre-flight could not ask; the authority may see more than we do, so the order goes on");
+                false
+            }
+        }
     }
 }
 
@@ -128,7 +152,7 @@ pub fn haproxy_lines(solver: &Solver, thumbprint: &str, version: Option<(u32, u3
 }
 
 /// Where to ask: there, unless we are told otherwise. The error has where that should have been.
-async fn target(solver: &Solver, there: Target) -> Result<Target, (String, String)> {
+pub async fn where_to_ask(solver: &Solver, there: Target) -> Result<Target, (String, String)> {
     let Some(place) = &solver.probe else { return Ok(there) };
     match tokio::net::lookup_host((place.host.as_str(), place.port)).await {
         Ok(mut addresses) => Ok(addresses.next().map_or(there, Target::Address)),
@@ -136,7 +160,9 @@ async fn target(solver: &Solver, there: Target) -> Result<Target, (String, Strin
     }
 }
 
-fn random_token() -> Token {
+/// A token that nobody can know, of the form in which authorities make them.
+#[must_use]
+pub fn random_token() -> Token {
     let mut bytes = [0; TOKEN_BYTES];
     rand::fill(&mut bytes).expect("the system's random numbers are available");
     BASE64_URL_SAFE_NO_PAD.encode(bytes).parse().expect("base64url is a token")

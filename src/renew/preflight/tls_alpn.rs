@@ -8,7 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::answer::Answers;
 use super::super::{Error, Renewer};
-use super::{Misrouted, haproxy_lines, random_token, target};
+use super::{Asked, Misrouted, haproxy_lines, random_token, where_to_ask};
 use crate::config::Solver;
 use crate::model::{ALPN_PROTOCOL, Identifier};
 use crate::probe::{self, Served, Target};
@@ -29,16 +29,18 @@ impl Renewer<'_> {
         answers.present(solver, name, &token, &expected).await?;
         let outcome = ask(name, solver, there, &expected).await;
         answers.withdraw(&solver.name, &token)?;
-        outcome
+        outcome.map(|asked| asked.or_say(name))
     }
 }
 
-async fn ask(name: &Identifier, solver: &Solver, there: Target, expected: &str) -> Result<bool, Error> {
+/// Shakes hands for a challenge whose key authorization should be `expected`, there unless the solver says where. What is answered
+/// wrongly is an error.
+pub async fn ask(name: &Identifier, solver: &Solver, there: Target, expected: &str) -> Result<Asked, Error> {
     let misrouted = |asked: String, got: String, meaning| {
         let lines = haproxy_lines(solver, "", None);
         Err(Error::Misrouted(Box::new(Misrouted { name: name.human(), asked, got, meaning, lines })))
     };
-    let target = match target(solver, there).await {
+    let target = match where_to_ask(solver, there).await {
         Ok(target) => target,
         Err((place, error)) => return misrouted(place, error, "the probe address has no address"),
     };
@@ -47,7 +49,7 @@ async fn ask(name: &Identifier, solver: &Solver, there: Target, expected: &str) 
         Ok((address, served)) => match judge(&served, expected) {
             None => {
                 tracing::debug!(%name, %address, "pre-flight passed");
-                Ok(true)
+                Ok(Asked::Answered)
             }
             Some(meaning) => misrouted(asked(address), describe(&served), meaning),
         },
@@ -69,10 +71,7 @@ async fn ask(name: &Identifier, solver: &Solver, there: Target, expected: &str) 
             error.to_string(),
             "nothing answers where the pre-flight was told to ask",
         ),
-        Err(error) => {
-            tracing::warn!(%name, %error, "pre-flight could not ask; the authority may see more than we do, so the order goes on");
-            Ok(false)
-        }
+        Err(error) => Ok(Asked::Unasked(error)),
     }
 }
 
