@@ -58,11 +58,11 @@
 //! | 2 | [`host`] | what is on this machine: running `HAProxy`s and their configurations; by looking alone |
 //! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
 //! | 3 | [`renew`] | what is due and when, ordering it, storing the generation |
+//! | 3 | [`import`] | what certbot, acme.sh, lego and dehydrated manage, to generations |
 //! | 3 | [`watch`] | files that other programs write, to generations |
 //! | 3 | [`control`] | the local socket through which the program hands its commands to a daemon |
 //! | 4 | [`doctor`] | what stands in the way on this machine, with cause and cure |
-//! | 4 | [`observe`] | logs, and what the service manager is told |
-//! | 4 | [`observe`] | logs, what the service manager is told, and what is shown over HTTP: metrics and health |
+//! | 4 | [`observe`] | logs, what the service manager is told, and what is shown over HTTP: metrics, health and a status page |
 //! | 5 | [`daemon`] | builds, supervises and stops the tasks of the sidecar |
 //! | 6 | [`cli`] | one file for each command; rendering; exit codes |
 //!
@@ -86,6 +86,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod haproxy;
 pub mod host;
+pub mod import;
 pub mod internal;
 pub mod model;
 pub mod observe;

@@ -188,7 +188,7 @@ fn from_nothing_to_a_served_certificate(version: HaproxyVersion) {
 
     // What is missing is put where it is said to go, and then nothing is.
     let lines = user.run(&["config", "haproxy"]).expect_code(0).stdout;
-    assert!(lines.contains(&format!("haproxy.cfg:12 (frontend shop):\ncrt {certs}/\n")), "{lines}");
+    assert!(lines.contains(&format!("haproxy.cfg:13 (frontend shop):\ncrt {certs}/\n")), "{lines}");
     let document = user.run(&["config", "haproxy", "--json"]).expect_code(0).json();
     let missing = &document["nodes"]["haproxy"]["missing"];
     assert_eq!(missing.as_array().unwrap().len(), 4, "{document:#}");
@@ -306,10 +306,12 @@ fn each_haproxy_is_a_node_with_its_own_places() {
 #[test]
 fn who_may_not_look_is_told_who_may() {
     let edge = Edge::plain(HaproxyVersion::V2_6, &format!("{GLOBAL}{DEFAULTS}"));
+    edge.scratch.chmod("haproxy.cfg", 0o600);
     let hotcert = Hotcert::new().unprivileged();
     let socket = edge.socket().display().to_string();
     let init = hotcert.run(["config", "init", "--output", "-", "--socket", &socket]).expect_code(0);
-    assert!(init.stderr.contains("run this command as root"), "{init:?}");
+    assert!(init.stderr.contains("haproxy.cfg: permission denied; run this command as root"), "{init:?}");
+    assert!(init.stderr.contains("run as a member of the socket's group"), "{init:?}");
     assert!(init.stdout.contains(&format!("socket = \"{socket}\"")) && init.stdout.contains("# NOTE: "), "{init:?}");
 }
 

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 7] = [
     &["clock", "model"],
     &["bundle", "plan", "schedule"],
     &["acme", "config", "haproxy", "host", "internal", "probe", "solver", "store"],
-    &["control", "reconcile", "renew", "watch"],
+    &["control", "import", "reconcile", "renew", "watch"],
     &["doctor", "observe"],
     &["daemon"],
     &["cli"],

@@ -264,7 +264,8 @@ pub(super) fn links(headers: &HeaderMap, relation: &str) -> Vec<String> {
     values.flat_map(|value| value.split(',')).filter_map(target).collect()
 }
 
-fn roots(root_ca: Option<&str>) -> Result<RootCertStore, Error> {
+/// The system's roots, and those in the text of a PEM file.
+pub fn roots(root_ca: Option<&str>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(pem) = root_ca {

@@ -141,7 +141,7 @@ pub fn certificate(der: &[u8]) -> String {
 }
 
 /// One block with 64 characters a line (RFC 7468, section 2).
-pub(super) fn encode(label: &str, der: &[u8]) -> String {
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
     let base64 = Zeroizing::new(BASE64_STANDARD.encode(der));
     let mut out = String::with_capacity(base64.len() + base64.len() / 64 + 2 * label.len() + 40);
     out.push_str("-----BEGIN ");

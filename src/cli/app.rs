@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::failure::Failure;
 use super::{Global, Output};
 use crate::bundle::Trust;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Flags, Remembered};
 use crate::daemon::{self, Loaded};
 use crate::haproxy::SystemConnect;
 use crate::internal::Root;
 use crate::model::{CertName, NodeName};
-use crate::reconcile::{Problem, Pushes, Reconciler};
+use crate::observe::events;
+use crate::reconcile::{Problem, Pushes, Reconciler, Report};
 use crate::renew::{GRACE, Renewer};
 use crate::store::Store;
 
@@ -158,6 +159,35 @@ impl App {
             Stop::Token(token) => renewer.stopped_by(token.clone()),
             Stop::Signals => renewer,
         }
+    }
+
+    /// Notes how things stood before a command, where nobody has before; a daemon does so by itself.
+    pub(super) async fn listen(&self) {
+        if self.is_told_by_others() || !matches!(self.store.told(), Ok(None)) {
+            return;
+        }
+        let report = self.reconciler().refresh(None, &Report::merged(std::iter::empty()));
+        if let Err(error) = events::tell(&self.store, &self.config.receivers, &report, false, self.clock.now()).await {
+            tracing::warn!(%error, "what happens cannot be noted");
+        }
+    }
+
+    /// Tells those who want to know what a command did; a daemon does so by itself. That it fails is no failure of the command.
+    pub(super) async fn tell(&self, report: &Report) {
+        if self.is_told_by_others() {
+            return;
+        }
+        let telling = async {
+            events::tell(&self.store, &self.config.receivers, report, false, self.clock.now()).await?;
+            events::deliver(&self.store, &self.config.receivers, &self.clock).await
+        };
+        if let Err(error) = telling.await {
+            tracing::warn!(%error, "what happened could not be told");
+        }
+    }
+
+    fn is_told_by_others(&self) -> bool {
+        self.config.receivers.is_empty() || matches!(self.stop, Stop::Token(_))
     }
 
     /// A certificate must be known.

@@ -78,6 +78,7 @@ pub(super) async fn run(mut app: App, args: &Issue) -> Result<Outcome, Failure> 
     }
     let scope = members.into_iter().map(|member| member.name).collect();
     let report = app.reconciler().round(Some(&scope)).await?;
+    app.tell(&report).await;
     Ok(conclude(&Document { ordered, report: &report }, &report, failures))
 }
 

@@ -14,6 +14,7 @@ mod delete;
 mod doctor;
 mod dump;
 mod failure;
+mod import;
 mod internal;
 mod issue;
 mod list;
@@ -91,6 +92,10 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         Command::Completions { shell } => return Ok(completions::shell(shell)),
         Command::Man => return completions::man(),
         Command::Run(args) => return run::run(global, args).await,
+        Command::Import(args) => {
+            let config = Config::load(global.config.as_deref(), &args.nodes.flags(&global))?;
+            return import::run(App::open(config, output)?, &args).await;
+        }
         Command::Top(nodes) => return top::run(&global, nodes).await,
         Command::Issue(args) => (args.nodes.clone(), Request::Issue(args)),
         Command::Renew(args) => (args.nodes.clone(), Request::Renew(args)),
@@ -111,7 +116,9 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         let warnings = config.warnings.iter().map(|warning| Note::new("warning", warning));
         return Ok(outcome.after(warnings.collect()));
     }
-    request.run(App::open(config, output)?, None).await
+    let app = App::open(config, output)?;
+    app.listen().await;
+    request.run(app, None).await
 }
 
 /// Keys are in our memory: neither a crash nor another process of the same user gets to see it (`prctl(2)`, `PR_SET_DUMPABLE`).

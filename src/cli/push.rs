@@ -136,6 +136,7 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
         app.store.go_back(&lock, &before)?;
     }
     let report = outcome?;
+    app.tell(&report).await;
     Ok(conclude(&Document { notices, report: &report }, &report, Vec::new()))
 }
 

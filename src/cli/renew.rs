@@ -68,6 +68,7 @@ pub(super) async fn run(app: App, args: &Renew) -> Result<Outcome, Failure> {
     let scope: BTreeSet<CertName> = chosen().map(|certificate| certificate.name.clone()).collect();
     let mut report = app.reconciler().round(Some(&scope)).await?;
     report.problems.extend(problems);
+    app.tell(&report).await;
     Ok(conclude(&Document { ordered: round.ordered, report: &report }, &report, failures))
 }
 

@@ -108,7 +108,9 @@ impl Flags {
     }
 }
 
-fn absolute_address(socket: &Address) -> Address {
+/// The same socket from any directory.
+#[must_use]
+pub fn absolute_address(socket: &Address) -> Address {
     match socket {
         Address::Unix(path) => Address::Unix(absolute(path)),
         Address::Master(socket) => Address::Master(Box::new(absolute_address(socket))),
@@ -175,10 +177,7 @@ impl Config {
                     _ if flags.directory.is_some() => Issuer::letsencrypt(),
                     _ => return Err(missing("several issuers are configured", "say which by --directory")),
                 }],
-                solvers: match self.default_solvers() {
-                    solvers if solvers.is_empty() => vec![Solver::default_listener()],
-                    solvers => solvers,
-                },
+                solvers: self.solvers_or_listener(),
                 keys: vec![KeyType::default()],
             },
         };
@@ -195,6 +194,33 @@ impl Config {
             }
             None => Certificate { domains: domains.to_vec(), order: Some(order), ..Certificate::new(name) },
         })
+    }
+
+    /// The certificate that another program has ordered from an authority with such a key, as it is ordered from now on: what is known
+    /// of it, or the defaults, with the flags laid over.
+    #[must_use]
+    pub fn certificate_to_adopt(
+        &self,
+        name: &CertName,
+        domains: Vec<Identifier>,
+        issuer: &Issuer,
+        key: Option<KeyType>,
+        flags: &OrderFlags,
+    ) -> Certificate {
+        let known = self.certificates.get(name).cloned().unwrap_or_else(|| Certificate::new(name.clone()));
+        let base = known.order.clone().unwrap_or_else(|| Order {
+            issuers: vec![issuer.clone()],
+            solvers: self.solvers_or_listener(),
+            keys: vec![key.unwrap_or_default()],
+        });
+        Certificate { domains, order: Some(flags.lay_over(base)), ..known }
+    }
+
+    fn solvers_or_listener(&self) -> Vec<Solver> {
+        match self.default_solvers() {
+            solvers if solvers.is_empty() => vec![Solver::default_listener()],
+            solvers => solvers,
+        }
     }
 }
 

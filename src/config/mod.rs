@@ -10,6 +10,7 @@ pub mod kinds;
 mod parse;
 mod problem;
 mod read;
+mod receiver;
 mod remembered;
 mod solver;
 #[cfg(test)]
@@ -22,10 +23,12 @@ use std::path::{Path, PathBuf};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-pub use flags::{Flags, OrderFlags};
+pub use flags::{Flags, OrderFlags, absolute_address};
 pub use issuer::{Eab, Issuer, Limits};
+pub use parse::check_mail;
 pub use problem::{Error, Problem};
 pub use read::Setting;
+pub use receiver::{Occasion, Receiver, Target};
 pub use remembered::Remembered;
 pub use solver::{Dns, Method, Solver, Via};
 
@@ -70,6 +73,8 @@ pub struct Config {
     pub ticket_keys: Option<TicketKeys>,
     /// The directories in which other programs put certificates.
     pub watches: Vec<Watch>,
+    /// Who is told of what happens.
+    pub receivers: Vec<Receiver>,
     /// Where it is shown over HTTP how things stand; `None` when nowhere.
     pub observe: Option<Observe>,
     /// Which nodes must be there for a new certificate, where the certificate itself does not say it.

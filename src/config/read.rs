@@ -169,6 +169,29 @@ impl<'a> Section<'a> {
         self.get(reader, name, convert)
     }
 
+    /// The same for a value that must not be shown as it is: the conversion also tells what is shown instead.
+    pub(super) fn require_veiled<T>(
+        &mut self,
+        reader: &mut Reader<'_>,
+        name: &'static str,
+        convert: impl FnOnce(&DeValue<'a>) -> Result<(T, String), String>,
+    ) -> Option<T> {
+        let Some(entry) = self.take(name) else {
+            reader.problem(&self.span, &self.key(name), "is missing");
+            return None;
+        };
+        match convert(entry.value.get_ref()) {
+            Ok((value, shown)) => {
+                reader.set(&entry.key, shown, Some(&entry.key_span));
+                Some(value)
+            }
+            Err(what) => {
+                reader.problem(&entry.value.span(), &entry.key, what);
+                None
+            }
+        }
+    }
+
     /// Whether a problem with a key of this table was reported.
     pub(super) fn was_wrong(&self, reader: &Reader<'_>, name: &str) -> bool {
         let key = self.key(name);

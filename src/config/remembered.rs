@@ -38,7 +38,8 @@ impl Config {
             if self.overrules(&certificate) || certificate.kind.is_none() && in_two.contains(&certificate.name) {
                 continue;
             }
-            if nodes_are_given && !nodes.iter().any(|node| self.node_at(&node.socket).is_some()) {
+            // What was imported before there was a node is for all.
+            if nodes_are_given && !nodes.is_empty() && !nodes.iter().any(|node| self.node_at(&node.socket).is_some()) {
                 let sockets: Vec<_> = nodes.iter().map(|node| node.socket.to_string()).collect();
                 let (name, sockets) = (&certificate.name, sockets.join(", "));
                 self.warnings.push(format!("certificate {name} is left out: it is remembered for {sockets}"));

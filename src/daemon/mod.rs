@@ -23,6 +23,7 @@ mod client_files;
 mod files;
 mod fleet;
 mod loaded;
+mod messages;
 mod node;
 mod renewals;
 mod shown;
@@ -264,6 +265,10 @@ impl Daemon {
         if self.role.loads() {
             let (store, shell) = (self.store.clone(), Arc::clone(&self.shell));
             tasks.spawn("control", |life| control(store, shell, context, life));
+        }
+        // One process tells; it sees what is served, and what the other one has noted.
+        if self.role.loads() && !base.config.receivers.is_empty() {
+            tasks.spawn("messages", |life| messages::run(parts.clone(), status.clone(), life));
         }
         if let Some(observe) = base.config.observe {
             tasks.spawn("snapshots", |life| shown::look(parts.clone(), status.clone(), life));

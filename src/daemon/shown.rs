@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::node::pause;
 use super::tasks::Life;
 use super::{Parts, Status};
-use crate::config::{Config, Observe};
-use crate::model::DirectoryUrl;
+use crate::config::{Config, Issuer, Observe};
 use crate::observe::{Counters, Feed, IssuerState, Pulse, Server, Snapshot};
 use crate::reconcile::Pushes;
 use crate::store::Store;
@@ -105,16 +104,17 @@ fn snapshot(parts: &Parts, status: &Status) -> Snapshot {
 fn issuers(config: &Config, store: &Store, now: Timestamp) -> Vec<IssuerState> {
     let orders = config.certificates.values().filter_map(|certificate| certificate.order.as_ref());
     let known = config.issuers.values().chain(orders.flat_map(|order| &order.issuers));
-    let known: BTreeMap<&str, &DirectoryUrl> =
-        known.filter_map(|issuer| Some((issuer.name.as_str(), issuer.directory.as_ref()?))).collect();
-    let state = |(name, directory): (&str, &DirectoryUrl)| {
+    let known: BTreeMap<&str, &Issuer> = known.map(|issuer| (issuer.name.as_str(), issuer)).collect();
+    let state = |issuer: &Issuer| {
+        let directory = issuer.directory.as_ref()?;
         let standing = store.standing(directory.as_str()).ok()?;
         let now = standing.offset.now(now);
         let held = standing.trouble.filter(|trouble| trouble.until(false) > now);
         let held = held.map(|trouble| (trouble.problem.clone(), trouble.until(false)));
-        Some(IssuerState { name: name.to_owned(), left: standing.events.left(now), held })
+        let left = issuer.is_limited().then(|| standing.events.left(now));
+        Some(IssuerState { name: issuer.name.clone(), left, held })
     };
-    known.into_iter().filter_map(state).collect()
+    known.into_values().filter_map(state).collect()
 }
 
 /// Serves it. That the address is in use keeps nobody from their work: it is tried again.

@@ -141,7 +141,7 @@ pub(super) fn budget(doctor: &Doctor) -> Vec<Finding> {
     if !findings.is_empty() {
         good.clear();
     }
-    gather(check, "issuer", good, findings)
+    gather(check, "issuer", &good, findings)
 }
 
 // The whole must be told in time, whatever follows.

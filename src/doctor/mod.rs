@@ -243,10 +243,10 @@ async fn blocking(
 }
 
 /// What many things have in common when they are well, in one line; each that is not, in its own.
-fn gather(check: Check, what: &str, good: Vec<(String, String)>, mut bad: Vec<Finding>) -> Vec<Finding> {
+fn gather(check: Check, what: &str, good: &[(String, String)], mut bad: Vec<Finding>) -> Vec<Finding> {
     /// How many are named.
     const NAMED: usize = 3;
-    match &good[..] {
+    match good {
         [] => {}
         [(subject, message)] => bad.push(Finding::good(check, subject, message)),
         all => {

@@ -125,7 +125,7 @@ impl Lookups {
                 None => {}
             }
         }
-        gather(check, "name", good, findings)
+        gather(check, "name", &good, findings)
     }
 }
 
@@ -182,5 +182,5 @@ pub(super) fn caa(lookups: &Lookups, authorities: &Told) -> Vec<Finding> {
             good.push((name, format!("the records at {} admit {}", set.at, admitted.join(", "))));
         }
     }
-    gather(check, "name", good, findings)
+    gather(check, "name", &good, findings)
 }

@@ -55,7 +55,7 @@ pub(super) async fn check(doctor: &Doctor, lookups: &Lookups) -> Vec<Finding> {
         findings.extend(gather(
             check,
             "name",
-            good.remove(&check).unwrap_or_default(),
+            &good.remove(&check).unwrap_or_default(),
             bad.remove(&check).unwrap_or_default(),
         ));
     }

@@ -147,7 +147,7 @@ pub(super) fn renewal(report: &Report) -> Vec<Finding> {
             good.push((name.to_string(), format!("due at {at}")));
         }
     }
-    gather(check, "certificate", good, findings)
+    gather(check, "certificate", &good, findings)
 }
 
 /// As in `3 days` and `5 hours`.

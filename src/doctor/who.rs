@@ -64,13 +64,14 @@ impl Who {
 impl Person {
     /// Whether the mode of a file grants this (`path_resolution(7)`); what access control lists say is not known.
     pub(super) fn may(&self, wanted: u32, found: &fs::Metadata) -> bool {
-        let shift = match () {
-            () if self.uid == 0 => return true,
-            () if self.uid == found.uid() => 6,
-            () if self.groups.contains(&found.gid()) => 3,
-            () => 0,
+        let class = if self.uid == found.uid() {
+            6
+        } else if self.groups.contains(&found.gid()) {
+            3
+        } else {
+            0
         };
-        (found.mode() >> shift) & wanted == wanted
+        self.uid == 0 || (found.mode() >> class) & wanted == wanted
     }
 
     /// The first of a path's directories that this user may not enter.

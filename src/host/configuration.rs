@@ -145,6 +145,12 @@ impl Section {
 }
 
 impl Configuration {
+    /// The names of the files, for people.
+    #[must_use]
+    pub fn shown_files(&self) -> Vec<String> {
+        self.files.iter().map(|file| printable(&file.display().to_string(), SHOWN)).collect()
+    }
+
     /// Reads files, in order, each with its name and its contents. Relative names begin at `base`.
     pub(super) fn parse(sources: &[(PathBuf, Vec<u8>)], base: Option<&Path>, variables: Variables) -> Self {
         let mut parser =

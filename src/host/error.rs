@@ -1,15 +1,19 @@
 //! What could not be found out about a machine, and what cures it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::configuration::Place;
+use crate::model::printable;
+
+/// Characters of a name in a message.
+const SHOWN: usize = 300;
 
 /// Something of `HAProxy` that could not be read or understood. It ends nothing: what is told without it may be incomplete.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Problem {
     /// A file or a directory cannot be read.
-    #[error("cannot read {}: {}", path.display(), describe(*kind))]
+    #[error("cannot read {}: {}", shown(path), describe(*kind))]
     Unreadable {
         /// Which, as `HAProxy` names it.
         path: PathBuf,
@@ -17,7 +21,7 @@ pub enum Problem {
         kind: io::ErrorKind,
     },
     /// A file is larger, or there are more of them, than anybody writes.
-    #[error("{} is left out: {limit} is the most that is read", path.display())]
+    #[error("{} is left out: {limit} is the most that is read", shown(path))]
     TooMuch {
         /// Which.
         path: PathBuf,
@@ -25,7 +29,7 @@ pub enum Problem {
         limit: &'static str,
     },
     /// A relative name leads nobody knows where.
-    #[error("{} is relative, and the directory of process {pid} is hidden from this user", path.display())]
+    #[error("{} is relative, and the directory of process {pid} is hidden from this user", shown(path))]
     Relative {
         /// The name.
         path: PathBuf,
@@ -67,6 +71,10 @@ impl Problem {
             _ => None,
         }
     }
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string(), SHOWN)
 }
 
 fn describe(kind: io::ErrorKind) -> String {

@@ -224,7 +224,7 @@ mod tests {
             "# x\nversion = 2\n[renewalparams]\nrenew_hook = systemctl reload haproxy\n",
         );
         write(
-            "root/.acme.sh/a.test_ecc/a.test.conf",
+            "opt/acme.sh/a.test_ecc/a.test.conf",
             0o600,
             &format!("Le_Domain='a.test'\nLe_ReloadCmd='{}{encoded}{}'\n", ENCODED.0, ENCODED.1),
         );
@@ -236,15 +236,14 @@ mod tests {
         assert_eq!(
             found,
             [
-                "/etc/cron.d/lego:1 Cron",
                 "/etc/cron.daily/renew:2 Cron",
                 "/etc/crontab:2 Cron",
                 "/etc/dehydrated/hook.sh:3 Dehydrated",
                 "/etc/letsencrypt/renewal/a.test.conf:4 Certbot",
                 "/etc/letsencrypt/renewal-hooks/deploy/haproxy:2 Certbot",
-                "/root/.acme.sh/a.test_ecc/a.test.conf:2 AcmeSh",
+                "/opt/acme.sh/a.test_ecc/a.test.conf:2 AcmeSh",
                 "/usr/local/bin/hook.sh:3 Cron",
-            ][1..]
+            ]
         );
         assert_eq!(renewal_jobs(Path::new("/nowhere")), []);
     }

@@ -4,6 +4,7 @@
 //! nothing and holds up nothing. A new page is a line in the table of routes.
 
 mod error;
+pub mod events;
 mod health;
 mod history;
 mod logs;

@@ -47,8 +47,8 @@ pub struct Snapshot {
 pub struct IssuerState {
     /// Its name in the configuration.
     pub name: String,
-    /// What is left of what it allows.
-    pub left: Left,
+    /// What is left of what it allows; `None` for one whose limits are not known.
+    pub left: Option<Left>,
     /// Why it is not asked for anything, and until when; [`Timestamp::MAX`] when only a person can help.
     pub held: Option<(String, Timestamp)>,
 }

@@ -156,7 +156,9 @@ impl Outlook {
     }
 
     fn is_of(&self, issuer: &Issuer) -> bool {
-        let theirs = |meta: &Meta| meta.source == Source::Acme && meta.issuer.as_deref() == Some(&issuer.name);
+        // What was imported is known to its authority as well.
+        let is_theirs = |source| matches!(source, Source::Acme | Source::Import);
+        let theirs = |meta: &Meta| is_theirs(meta.source) && meta.issuer.as_deref() == Some(&issuer.name);
         self.current.as_ref().is_some_and(|(_, meta)| theirs(meta))
     }
 

@@ -42,6 +42,12 @@ pub struct ClientFilesLock {
     _file: File,
 }
 
+/// The right to change what is noted of what was told to others; given back on drop.
+#[derive(Debug)]
+pub struct EventsLock {
+    _file: File,
+}
+
 /// The right to register an account or to change it; given back on drop.
 #[derive(Debug)]
 pub struct AccountLock {
@@ -128,6 +134,11 @@ impl Store {
     pub fn try_own_account(&self, directory: &str) -> Result<Option<AccountUse>, Error> {
         let (file, path) = self.account_use(directory)?;
         Ok(locked(file.try_lock(), &path)?.then_some(AccountUse { _file: file }))
+    }
+
+    /// Locks what is noted of what was told to others; `None` when another holds it.
+    pub fn try_lock_events(&self) -> Result<Option<EventsLock>, Error> {
+        Ok(self.try_lock("events")?.map(|file| EventsLock { _file: file }))
     }
 
     /// Locks the control socket; `None` when another holds it.

@@ -20,6 +20,7 @@
 //!   tokens/<token>.json                                tokens.rs
 //!   scratch/<token>/                                   scratch.rs
 //!   ticket-keys                                        tickets.rs
+//!   told.json                                          told.rs
 //!   locks/*.lock                                       lock.rs
 //!   control.sock                                       socket.rs
 //! <crt_dir>/<name>.pem                                 publish.rs
@@ -59,6 +60,7 @@ mod staging;
 mod stamp;
 mod tickets;
 mod tokens;
+mod told;
 mod wait;
 mod watched;
 
@@ -71,7 +73,8 @@ pub use config_file::write_config;
 pub use error::Error;
 pub use journal::{Entry, Journal};
 pub use lock::{
-    AccountLock, AccountUse, AnswersLock, CertLock, ClientFilesLock, ControlLock, ListenLock, NodeLock, TicketLock,
+    AccountLock, AccountUse, AnswersLock, CertLock, ClientFilesLock, ControlLock, EventsLock, ListenLock, NodeLock,
+    TicketLock,
 };
 pub use mark::Mark;
 pub use read::bytes as read_file;
@@ -83,6 +86,7 @@ pub use staging::Staging;
 pub use stamp::Stamp;
 pub use tickets::Tickets;
 pub use tokens::{Place, Token};
+pub use told::{Letter, Seen, Told};
 pub use wait::until;
 pub use watched::Taken;
 

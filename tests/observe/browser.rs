@@ -95,11 +95,6 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
     }
 
-    /// Switches scripts off or on.
-    pub fn run_scripts(&mut self, on: bool) {
-        self.call("Emulation.setScriptExecutionDisabled", &json!({"value": !on}));
-    }
-
     /// The value of an expression, or of what it promises.
     #[track_caller]
     pub fn value(&mut self, expression: &str) -> Value {
@@ -115,7 +110,7 @@ impl Browser {
         let began = Instant::now();
         loop {
             let wait = format!(
-                "new Promise(done => {{ const see = () => {{ if ({expression}) done(true); }};
+                "new Promise(done => {{ const see = () => {{ try {{ if ({expression}) done(true); }} catch {{ }} }};
                  new MutationObserver(see).observe(document, {{subtree: true, childList: true, characterData: true, attributes: true}});
                  addEventListener('load', see); setTimeout(() => done(false), 2000); see(); }})"
             );
@@ -146,7 +141,7 @@ impl Browser {
 
     /// Writes a picture of what is seen, smaller than it is.
     pub fn picture(&mut self, file: &Path, (width, height): (u32, u32)) {
-        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 0.75});
+        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 0.7});
         let picture = self.call("Page.captureScreenshot", &json!({"format": "png", "clip": clip}));
         let bytes = base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
         std::fs::write(file, bytes).unwrap();

@@ -54,7 +54,7 @@ fn numbers_follow(version: HaproxyVersion) {
     }
     assert!(first.text.contains(&format!("hotcert_node_info{{node=\"node0\",version=\"{}.", version.name())));
     let budget = "hotcert_issuer_budget_left{issuer=\"pebble\",limit=\"new-orders\"}";
-    let left = first.get(budget).unwrap();
+    assert!(first.get(budget).is_some_and(|left| left < 300.0), "{}", first.text);
     all.push(first.clone());
 
     // A renewal.
@@ -63,7 +63,6 @@ fn numbers_follow(version: HaproxyVersion) {
     let (orders, loads) = (first.get(ordered).unwrap(), first.loaded());
     let renewed = tower
         .wait_for(&sidecar, "a renewal", |now| now.get(ordered) == Some(orders + 1.0) && now.loaded() >= loads + 1.0);
-    assert!(renewed.get(budget).unwrap() < left, "{}", renewed.text);
 
     // A push, which is counted with its time.
     let (leaf, file) = tower.town.house.leaf("other.test");

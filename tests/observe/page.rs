@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::browser::Browser;
 use crate::sample::{self, Shown, broken, certificate, good, node, report};
@@ -12,7 +12,7 @@ use crate::support::{Haproxy, HaproxyVersion, House, sidecar};
 use hotcert::observe::EventKind;
 
 const PHONE: (u32, u32) = (320, 1400);
-const DESKTOP: (u32, u32) = (1360, 1500);
+const DESKTOP: (u32, u32) = (1360, 1200);
 const TAB: u32 = 9;
 
 /// What accessibility is checked by: axe-core, which `scripts/browser` brings.
@@ -29,8 +29,9 @@ fn a_renewal_appears_without_reloading_and_leaves_the_reader_where_they_were() {
     let port = Port::reserve();
     let address = port.addr();
     let first = house.push("shop.test");
-    let sidecar =
-        sidecar::Sidecar::start(&house.hotcert, house.flags_and(&format!("[observe]\nlisten = \"{address}\"\n")));
+    let start =
+        || sidecar::Sidecar::start(&house.hotcert, house.flags_and(&format!("[observe]\nlisten = \"{address}\"\n")));
+    let sidecar = start();
     let mut browser = Browser::start();
     browser.open(&format!("http://{address}/"));
     browser.wait_for(&format!("document.body.textContent.includes('{}')", first.serial()));
@@ -49,7 +50,7 @@ fn a_renewal_appears_without_reloading_and_leaves_the_reader_where_they_were() {
     let (stopped, _) = sidecar.stop();
     stopped.expect_code(0);
     browser.wait_for("document.getElementById('live').textContent.includes('lost')");
-    let _sidecar = house.sidecar();
+    let _sidecar = start();
     browser.wait_for("document.getElementById('live').textContent === 'live'");
     assert_eq!(browser.value("window.before"), json!(1), "the page was loaded anew");
 
@@ -93,12 +94,14 @@ fn the_page_is_accessible_on_a_phone_and_a_desk_by_day_and_by_night_whether_all_
                 }
             }
         }
+        // Before the server goes, which the browser would complain about.
+        browser.open("about:blank#");
+        assert_eq!(std::mem::take(&mut browser.complaints), Vec::<String>::new());
     }
-    assert_eq!(browser.complaints, Vec::<String>::new());
 }
 
 #[test]
-fn a_keyboard_reaches_everything_in_order_and_sees_where_it_is() {
+fn a_keyboard_reaches_everything_and_a_search_narrows_the_table_as_it_is_typed() {
     let shown = Shown::start(Some(broken()));
     let mut browser = Browser::start();
     browser.open(&shown.url());
@@ -119,14 +122,10 @@ fn a_keyboard_reaches_everything_in_order_and_sees_where_it_is() {
     assert_eq!(seen[..9], ["skip", "a", "a", "a", "a", "q", "show", "span", "button"], "{seen:?}");
     let rows = 7;
     assert_eq!(seen[9..], [vec!["summary"; rows], vec!["a"]].concat(), "a trap, or something that cannot be reached");
-}
 
-#[test]
-fn a_search_narrows_the_table_as_it_is_typed_and_the_address_keeps_it() {
     let nodes = ["edge-1"];
     let certificates = (0..120).map(|number| certificate(&format!("site-{number:03}.test"), 5.0, 90.0, &nodes));
     let shown = Shown::start(Some(report(certificates.collect(), vec![node("edge-1")])));
-    let mut browser = Browser::start();
     browser.open(&shown.url());
     browser.wait_for("document.getElementById('live').textContent === 'live'");
     let rows = "document.querySelectorAll('tbody tr').length";
@@ -138,11 +137,9 @@ fn a_search_narrows_the_table_as_it_is_typed_and_the_address_keeps_it() {
     browser.type_text("SITE-11");
     browser.wait_for(&format!("{rows} === 10"));
     assert_eq!(browser.value("document.activeElement.id + document.activeElement.value"), json!("qSITE-11"));
-    let url = browser.value("location.href");
-    browser.run_scripts(false);
-    browser.open("about:blank");
-    browser.open(url.as_str().unwrap());
-    assert_eq!(browser.value(rows), json!(10), "without scripts the page is whole");
+    let query = browser.value("location.search");
+    let page = http_get(shown.address, "localhost", &format!("/{}", query.as_str().unwrap())).unwrap().text();
+    assert_eq!(page.matches("class=\"name\"").count(), 10, "without scripts the page is whole\n{page}");
     assert_eq!(browser.complaints, Vec::<String>::new());
 }
 
@@ -182,9 +179,6 @@ fn a_page_for_ten_thousand_certificates_stays_light() {
     assert!(last.contains("site-09999.example.org"), "{last}");
     let found = http_get(shown.address, "localhost", "/?q=site-04711").unwrap().text();
     assert!(found.contains("site-04711.example.org") && found.contains("1 of 10000"), "{found}");
-    let json: Value =
-        serde_json::from_slice(&http_get(shown.address, "localhost", "/status.json").unwrap().body).unwrap();
-    assert_eq!(json["certificates"].as_array().unwrap().len(), 10_000);
 }
 
 #[test]

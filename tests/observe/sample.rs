@@ -54,7 +54,7 @@ impl Shown {
 
     /// Adds what happened before this test.
     pub fn recall(&self, events: &[(f64, EventKind, &str, Option<&str>, &str)]) {
-        let events = events.iter().zip((1..).rev()).map(|((at, kind, certificate, node, message), _)| Event {
+        let events = events.iter().map(|(at, kind, certificate, node, message)| Event {
             number: 0,
             at: days(*at),
             kind: *kind,
@@ -104,6 +104,8 @@ pub fn certificate(name: &str, age: f64, lifetime: f64, nodes: &[&str]) -> Certi
                 state: NodeState::InSync,
                 serial: Some(Clone::clone(&serial)),
                 verified: Verified::Handshake,
+                not_after: Some(days(lifetime - age)),
+                shown_not_after: Some(days(lifetime - age)),
                 detail: None,
             })
             .collect(),
@@ -122,6 +124,7 @@ pub fn node(name: &str) -> NodeReport {
         old_workers: Vec::new(),
         files: Vec::new(),
         foreign: Vec::new(),
+        transaction: None,
         detail: None,
     }
 }

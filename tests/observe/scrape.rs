@@ -29,7 +29,10 @@ impl Tower {
 
     pub fn flags(&self) -> Vec<OsString> {
         let master = sidecar::quoted(self.town.house.nodes[0].master_socket());
-        let rest = format!("master = {master}\n{}{}", self.town.rest(), observe(&self.port));
+        // Its orders are counted as those at Let's Encrypt are.
+        let limited = "terms_agreed = true\nlimits = \"letsencrypt\"\n";
+        let town = self.town.rest().replace("terms_agreed = true\n", limited);
+        let rest = format!("master = {master}\n{town}{}", observe(&self.port));
         self.town.house.flags_and(&rest)
     }
 

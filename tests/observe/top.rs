@@ -60,14 +60,14 @@ fn top_is_live_and_gives_the_terminal_back() {
     let running = house.sidecar();
     let terminal = Terminal::start(&house, (110, 30), "LANG=C.UTF-8");
     let text = terminal.wait_for(|text| text.contains("shop.test"));
-    assert!(text.contains("● The certificate is served as it should be") && text.contains("━"), "{text}");
+    assert!(text.contains("● The certificate is served as it should be") && text.contains("────"), "{text}");
     assert!(text.contains("SERVED BY") && !text.contains("before"), "{text}");
 
     house.push("other.test");
     terminal.wait_for(|text| text.contains("other.test"));
 
     terminal.tmux(&["resize-window", "-x", "40", "-y", "12"]);
-    let narrow = terminal.wait_for(|text| !text.contains("SERVED BY") && text.contains("lines 1-"));
+    let narrow = terminal.wait_for(|text| !text.contains("SERVED BY") && text.contains("  1-"));
     assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
     terminal.press("End");
     terminal.wait_for(|text| text.contains("HAProxy 3.2"));
@@ -76,7 +76,7 @@ fn top_is_live_and_gives_the_terminal_back() {
     terminal.press("/");
     terminal.tmux(&["send-keys", "-l", "other"]);
     terminal.press("Enter");
-    terminal.wait_for(|text| text.contains("search: other"));
+    terminal.wait_for(|text| text.contains("  /other"));
     terminal.tmux(&["resize-window", "-x", "110", "-y", "30"]);
     terminal.wait_for(|text| text.contains("other.test") && !text.contains("shop.test  "));
 
@@ -95,7 +95,7 @@ fn top_ends_well_by_a_signal_and_without_unicode() {
     house.push("shop.test");
     let terminal = Terminal::start(&house, (40, 20), "LANG=C LC_CTYPE=POSIX NO_COLOR=1");
     let text = terminal.wait_for(|text| text.contains("shop.test"));
-    assert!(text.is_ascii() && text.contains("====") && text.contains("+ shop.test"), "{text}");
+    assert!(text.is_ascii() && text.contains("----") && text.contains("+ shop.test"), "{text}");
     let pid = terminal.tmux(&["display-message", "-p", "#{pane_pid}"]);
     let child = Command::new("pgrep").args(["-P", pid.trim(), "hotcert"]).output().unwrap();
     let child = String::from_utf8(child.stdout).unwrap();

@@ -1,6 +1,7 @@
 //! The words of the command line.
 
 mod authority;
+mod import;
 mod ordering;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::authority::{Account, Revoke, With};
+pub(super) use self::import::Import;
 pub(super) use self::ordering::{Answering, Ca, Ordering, Terms};
 use crate::config::Flags;
 use crate::daemon::Role;
@@ -93,6 +95,8 @@ pub enum Command {
     Revoke(Revoke),
     /// Forget a certificate; with --detach, also take it out of HAProxy
     Delete(Delete),
+    /// Adopt what certbot, acme.sh, lego or dehydrated manage, without ordering again
+    Import(Box<Import>),
     /// Write what HAProxy holds in memory and no file has to disk (HAProxy 3.1 and up)
     Dump(Dump),
     /// Show and change the accounts at authorities

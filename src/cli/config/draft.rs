@@ -103,8 +103,7 @@ impl Draft {
     }
 
     fn tell(&mut self, instance: &Instance) {
-        let files = instance.configuration.files.iter();
-        self.haproxy.files = files.map(|file| printable(&file.display().to_string(), SHOWN)).collect();
+        self.haproxy.files = instance.configuration.shown_files();
         self.haproxy.pid = instance.main().map(|process| process.pid);
         self.haproxy.has_master = instance.has_master;
         if instance.processes.is_empty() {
@@ -119,7 +118,10 @@ impl Draft {
         if let Some(address) = given {
             let answer = ask(address).await;
             match &answer {
-                Ok(info) => self.know(info),
+                Ok(info) => {
+                    self.know(info);
+                    self.notes.extend((info.level != Level::Admin).then(|| weak(address, info.level)));
+                }
                 Err(error) => self.blame(error),
             }
             match address {
@@ -149,13 +151,7 @@ impl Draft {
                     self.socket = Some(address);
                     break;
                 }
-                Ok(info) => blamed.push(Advice::new(
-                    format!(
-                        "the stats socket {address} ({}) has level {}, which may change no certificate",
-                        stats.place, info.level
-                    ),
-                    "put `level admin` on its line and reload HAProxy",
-                )),
+                Ok(info) => blamed.push(weak(&address, info.level)),
                 Err(error) => blamed.push(Advice { what: chain(&error), cure: error.hint() }),
             }
             second.get_or_insert(address);
@@ -318,6 +314,13 @@ fn handshakes(bind: &Bind<'_>, instance: &Instance) -> Vec<Authority> {
 
 async fn ask(address: &Address) -> Result<Info, Error> {
     Session::open(&SystemConnect, address).await.map(|session| session.info().clone())
+}
+
+fn weak(address: &Address, level: Level) -> Advice {
+    Advice::new(
+        format!("the stats socket {address} has level {level}, which may change no certificate"),
+        "put `level admin` on its line in HAProxy's configuration, and reload it",
+    )
 }
 
 /// An error with its causes, in one line.

@@ -46,7 +46,8 @@ fn listens(instance: &Instance, socket: &Address) -> bool {
     }
 }
 
-fn is_same(own: &Listen, socket: &Address, instance: &Instance) -> bool {
+/// Whether something that a `HAProxy` listens on is this address.
+pub(super) fn is_same(own: &Listen, socket: &Address, instance: &Instance) -> bool {
     match (address(own, instance), socket) {
         (Some(Address::Unix(own)), Address::Unix(other)) => {
             // Whatever way leads there.

@@ -12,7 +12,7 @@ use super::super::{Global, Output};
 use super::find;
 use super::missing::Findings;
 use crate::config::{Config, Issuer, Method, Node, Order, Solver, Via};
-use crate::haproxy::{Info, Session, SystemConnect, socket_lines};
+use crate::haproxy::{Session, SystemConnect, socket_lines};
 use crate::host::{Host, Instance};
 use crate::model::ChallengeKind;
 use crate::renew;
@@ -71,9 +71,9 @@ pub(super) async fn run(
         // Of one that is elsewhere, or was only just written down, nothing is known.
         let found = find::instance(&host, &node.socket).filter(|found| !found.configuration.sections.is_empty());
         if let Some(instance) = found {
-            let findings = compare(&app.config, node, instance, info, &challenges, version);
+            let findings = compare(&app.config, node, instance, &challenges, version);
             text.push_str(&told(node, instance, &findings, app.config.nodes.len() > 1));
-            let files = instance.configuration.files.iter().map(|file| file.display().to_string()).collect();
+            let files = instance.configuration.shown_files();
             compared.insert(node.name.as_str(), Compared { files, findings });
         } else {
             is_unknown = true;
@@ -89,18 +89,9 @@ pub(super) async fn run(
 }
 
 /// What is missing in a configuration that was found.
-fn compare(
-    config: &Config,
-    node: &Node,
-    instance: &Instance,
-    info: Option<&Info>,
-    challenges: &[Challenge],
-    version: Version,
-) -> Findings {
+fn compare(config: &Config, node: &Node, instance: &Instance, challenges: &[Challenge], version: Version) -> Findings {
     let mut findings = Findings::default();
-    if let Some(info) = info {
-        findings.socket(instance, info.level);
-    }
+    findings.socket(instance, &node.socket);
     for keys in config.ticket_keys.iter().filter(|keys| config.ticket_nodes(keys).any(|of| of.name == node.name)) {
         findings.tickets(instance, &keys.file.to_string());
     }
@@ -118,8 +109,7 @@ fn compare(
 }
 
 fn told(node: &Node, instance: &Instance, findings: &Findings, is_one_of_many: bool) -> String {
-    let files =
-        instance.configuration.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+    let files = instance.configuration.shown_files().join(", ");
     let mut out = if is_one_of_many { format!("# Node {}\n", node.name) } else { String::new() };
     if findings.missing.is_empty() {
         out.push_str(&format!("# Nothing is missing in {files}\n"));

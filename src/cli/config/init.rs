@@ -13,9 +13,9 @@ use super::draft::{Draft, Given};
 use super::file::{self, Contents};
 use super::missing::Findings;
 use super::{Advice, find, solver};
-use crate::config::{DEFAULT_FILE, OrderFlags, Solver};
+use crate::config::{DEFAULT_FILE, OrderFlags, Solver, absolute_address};
 use crate::host::{Host, Instance};
-use crate::model::NodeName;
+use crate::model::{Address, NodeName};
 use crate::store::write_config;
 
 /// Files that cannot be read, which are told: further ones say the same.
@@ -74,10 +74,17 @@ async fn nodes<'a>(
     let mut names = Names::default();
     let mut out = Vec::new();
     let mut instances = Vec::new();
-    let given = Given { socket: None, crt_dir: args.nodes.crt_dir.as_deref(), verify: &args.nodes.verify };
+    let crt_dir =
+        args.nodes.crt_dir.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let given = Given { socket: None, crt_dir: crt_dir.as_deref(), verify: &args.nodes.verify };
     for socket in &args.nodes.sockets {
-        let instance = find::instance(host, socket);
-        let given = Given { socket: Some(socket), ..given };
+        if matches!(socket, Address::Tls(_)) || !socket.is_local() {
+            let what = format!("{socket} is not on this machine, where `config init` looks");
+            return Err(Failure::usage(what, "write the table of that node by hand: see docs/tls-nodes.md"));
+        }
+        let socket = absolute_address(socket);
+        let instance = find::instance(host, &socket);
+        let given = Given { socket: Some(&socket), ..given };
         out.push(Draft::of(names.of(instance), instance, &given).await);
         instances.push(instance);
     }

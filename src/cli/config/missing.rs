@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
+use super::find;
+
 use crate::config::{Method, Solver, Via};
-use crate::haproxy::Level;
-use crate::host::{Answerer, Bind, Configuration, HTTP, Instance, Line, Listen, Place, Road, Section};
-use crate::model::ALPN_PROTOCOL;
+use crate::host::{Answerer, Bind, Configuration, HTTP, Instance, Level, Line, Listen, Place, Road, Section};
+use crate::model::{ALPN_PROTOCOL, Address, printable};
 
 /// The port of HTTPS.
 const HTTPS: u16 = 443;
@@ -15,6 +16,8 @@ const HTTPS: u16 = 443;
 const BACKEND: &str = "hotcert_acme";
 /// What is true for a challenge, and needs no name.
 const IS_CHALLENGE: &str = "{ path_beg /.well-known/acme-challenge/ }";
+/// Characters of a line that is taken over from the configuration.
+const LONGEST: usize = 4000;
 /// Lines that decide where a request goes, above which those for challenges have to stand.
 const DECISIONS: [&str; 4] = ["http-request", "redirect", "use_backend", "default_backend"];
 
@@ -60,19 +63,24 @@ pub(super) struct Present {
 }
 
 impl Findings {
-    /// Whether the socket may do what hotcert does.
-    pub(super) fn socket(&mut self, instance: &Instance, level: Level) {
-        if level == Level::Admin {
+    /// Whether the socket of a node may do what hotcert does.
+    pub(super) fn socket(&mut self, instance: &Instance, socket: &Address) {
+        let sockets = instance.configuration.global().stats_sockets;
+        let Some(own) = sockets.iter().find(|own| find::is_same(&own.listen, socket, instance)) else { return };
+        let section = || Some("global".to_owned());
+        let Some(line) = line_at(&instance.configuration, &own.place).filter(|_| own.level != Level::Admin) else {
             return;
-        }
-        let global = instance.configuration.global();
-        if let Some(socket) = global.stats_sockets.first() {
-            let line = line_at(&instance.configuration, &socket.place);
-            let (how, lines) = match line.and_then(|line| line.after("level")) {
-                Some(_) => (How::Replace, format!("stats socket {} mode 660 level admin", socket.listen)),
-                None => (How::Append, "level admin".to_owned()),
-            };
-            self.miss(how, Some(&socket.place), Some("global".to_owned()), lines);
+        };
+        match line.words.iter().position(|word| word == "level") {
+            None => self.miss(How::Append, Some(&own.place), section(), "level admin".to_owned()),
+            Some(at) => {
+                let mut words: Vec<String> = line.words.iter().map(|word| quoted(word)).collect();
+                if let Some(level) = words.get_mut(at + 1) {
+                    "admin".clone_into(level);
+                }
+                let line = printable(&format!("    {}", words.join(" ")), LONGEST);
+                self.miss(How::Replace, Some(&own.place), section(), line);
+            }
         }
     }
 
@@ -132,7 +140,8 @@ impl Findings {
             line.push_str(&format!(" crt {directory}/"));
         }
         let (place, section) = (bind.line.place.clone(), bind.section.title());
-        self.missing.insert(0, Missing { how: How::Replace, place: Some(place), section: Some(section), lines: line });
+        let lines = printable(&line, LONGEST);
+        self.missing.insert(0, Missing { how: How::Replace, place: Some(place), section: Some(section), lines });
         true
     }
 
@@ -251,7 +260,7 @@ impl Findings {
 
     /// For a person, who puts it into the files; every line that is no comment is one that is missing.
     pub(super) fn text(&self, configuration: &Configuration) -> String {
-        let last = configuration.files.last().map(|file| file.display().to_string()).unwrap_or_default();
+        let last = configuration.shown_files().pop().unwrap_or_default();
         let mut out = String::new();
         for missing in &self.missing {
             let place = missing.place.as_ref().map_or_else(|| last.clone(), ToString::to_string);

@@ -18,6 +18,10 @@ use super::failure::Failure;
 use super::outcome::{Note, Outcome};
 use super::{Global, Output};
 use crate::config::{Config, DEFAULT_FILE, Flags, Setting};
+use crate::model::printable;
+
+/// Characters of a note, which may have names from foreign files in it.
+const SHOWN: usize = 1000;
 
 #[derive(Serialize)]
 struct Checked {
@@ -74,6 +78,6 @@ impl Advice {
 
     fn note(&self) -> Note {
         let cure = self.cure.iter().map(|cure| format!("; {cure}"));
-        Note::new("note", format!("{}{}", self.what, cure.collect::<String>()))
+        Note::new("note", printable(&format!("{}{}", self.what, cure.collect::<String>()), SHOWN))
     }
 }

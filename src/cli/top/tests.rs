@@ -86,14 +86,69 @@ fn shown(paper: Paper, columns: u16) -> String {
 
 #[test]
 fn a_wide_terminal_shows_a_table_with_a_time_line() {
-    insta::assert_snapshot!(shown(Paper { color: false, unicode: true }, 120));
+    insta::assert_snapshot!(shown(Paper { color: false, unicode: true }, 120), @r"
+✖ 1 certificate is not served as it should be
+  1 good, 0 to look at, 1 broken · nodes: 1 of 1 answer · next due 31 days ago: login.example.com · first end 24 h ago:
+  login.example.com
+
+✖ broken: http-01 of login.example.com: the authority was answered 404 at a long address
+  hint: route /.well-known/acme-challenge/ to hotcert: `hotcert config haproxy` prints the lines
+  tried again in 29 min (2026-11-23 10:59Z)
+
+  CERTIFICATE       STATE    DUE          ENDS            10-26 now        01-25    SERVED BY
+✖ login.example.com failed   31 days ago  24 h ago     ━━━━━◆━━━━│                  ✖ edge-2 absent
+                                                                                    ● edge-1 in-sync (handshake)
+● example.org       serving  in 20 days   in 50 days      ━━━━━━━│───◆╌╌┄┄┄         ● edge-1,edge-2 in-sync (handshake)
+
+NODES
+● edge-1 at /run/haproxy/admin.sock: HAProxy 3.2.4, process 4711, 3 days old, 1 certificate that hotcert does not manage
+    old worker 4012: 9 days old, 17 connections, still serves an older version of 1 certificate
+");
 }
 
 #[test]
 fn a_narrow_terminal_without_unicode_shows_all_of_it_in_ascii() {
     let text = shown(Paper { color: false, unicode: false }, 40);
     assert!(text.is_ascii() && text.lines().all(|line| line.len() <= 40), "{text}");
-    insta::assert_snapshot!(text);
+    insta::assert_snapshot!(text, @r"
+X 1 certificate is not served as it
+  should be
+  1 good, 0 to look at, 1 broken -
+  nodes: 1 of 1 answer - next due 31
+  days ago: login.example.com - first
+  end 24 h ago: login.example.com
+
+X broken: http-01 of login.example.com:
+  the authority was answered 404 at a
+  long address
+  hint: route
+  /.well-known/acme-challenge/ to
+  hotcert: `hotcert config haproxy`
+  prints the lines
+  tried again in 29 min (2026-11-23
+  10:59Z)
+
+CERTIFICATES
+       10-26   now            01-25
+X login.example.com            failed
+  due 31 days ago, ends 24 h ago
+  =======o======|
+  X edge-2 absent
+  + edge-1 in-sync (handshake)
++ example.org                  serving
+  due in 20 days, ends in 50 days
+      ==========|----o~~~~....
+  + edge-1,edge-2 in-sync (handshake)
+
+NODES
++ edge-1 at /run/haproxy/admin.sock:
+  HAProxy 3.2.4, process 4711, 3 days
+  old, 1 certificate that hotcert does
+  not manage
+    old worker 4012: 9 days old, 17
+    connections, still serves an older
+    version of 1 certificate
+");
 }
 
 #[test]

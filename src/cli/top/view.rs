@@ -48,11 +48,11 @@ pub(super) fn screen(state: &mut State, paper: &Paper, columns: u16, rows: u16) 
             let at = overview.as_ref().map(|(_, at)| at.strftime("%H:%M:%SZ").to_string()).unwrap_or_default();
             let to = (state.scroll + room).min(total);
             let search = match state.query.search.as_str() {
-                "" => "/ search".to_owned(),
-                search => format!("/ search: {}", paper.tame(search)),
+                "" => "/ searches".to_owned(),
+                search => format!("/{}", paper.tame(search)),
             };
             let from = (state.scroll + 1).min(total);
-            Line::of(Ink::Soft, format!("{at}  lines {from}-{to} of {total}  q quit  arrows scroll  {search}"))
+            Line::of(Ink::Soft, format!("{at}  {from}-{to} of {total}  {search}  q quits  arrows scroll"))
         }
     };
     if rows > 0 {
@@ -86,7 +86,7 @@ fn summary(lines: &mut Vec<Line>, overview: &Overview, paper: Paper, columns: us
     let Counts { good, look, broken, reachable } = overview.counts();
     let mut parts = vec![
         format!("{good} good, {look} to look at, {broken} broken"),
-        format!("{reachable} of {} answer", count(overview.nodes.len(), "node")),
+        format!("nodes: {reachable} of {} answer", overview.nodes.len()),
     ];
     if let Some((at, name)) = overview.next_renewal() {
         parts.push(format!("next due {}: {name}", relative(at, now)));

@@ -90,7 +90,7 @@ fn acme_sh(section: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<DnsProv
     Some(DnsProvider::AcmeSh { api: api?, home: home?, environment_file })
 }
 
-fn optional_file(section: &mut Section<'_>, reader: &mut Reader<'_>, key: &'static str) -> Option<PathBuf> {
+pub(super) fn optional_file(section: &mut Section<'_>, reader: &mut Reader<'_>, key: &'static str) -> Option<PathBuf> {
     if section.has(key) {
         return section.file(reader, key);
     }

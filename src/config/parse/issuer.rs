@@ -69,7 +69,7 @@ fn mail(value: &DeValue<'_>) -> Result<String, String> {
 }
 
 /// A mail address as authorities take it in a `mailto:` URL: no header fields, no list (RFC 8555, section 7.3).
-pub(in super::super) fn check_mail(mail: &str) -> Result<(), String> {
+pub fn check_mail(mail: &str) -> Result<(), String> {
     let plain = mail.bytes().all(|byte| byte.is_ascii_graphic() && !b"?,;<>\"".contains(&byte));
     match mail.split_once('@') {
         Some((local, domain)) if plain && !local.is_empty() && !domain.is_empty() && !domain.contains('@') => Ok(()),

@@ -6,6 +6,7 @@ mod group;
 mod issuer;
 mod node;
 mod observe;
+mod receiver;
 mod resolver;
 mod solver;
 mod tickets;
@@ -20,7 +21,7 @@ use toml::de::DeValue;
 use super::read::{Reader, one_or_more, parsed, path, text};
 use super::{Config, DEFAULT_STATE_DIR, Error};
 use crate::model::Slot;
-pub(super) use issuer::check_mail;
+pub use issuer::check_mail;
 
 /// The only version of the file's syntax.
 const VERSION: &str = "1";
@@ -44,6 +45,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
     let certificates = certificate::certificates(&mut top, &mut reader, &issuers, &solvers, &groups);
     let ticket_keys = tickets::tickets(&mut top, &mut reader, &groups);
     let watches = watch::watches(&mut top, &mut reader);
+    let receivers = receiver::receivers(&mut top, &mut reader);
     let observe = observe::observe(&mut top, &mut reader);
     let require = top.get(&mut reader, "require", parsed).unwrap_or_default();
     top.finish(&mut reader);
@@ -63,6 +65,7 @@ pub(super) fn parse(file: &Path, content: &str) -> Result<Config, Error> {
         remembered: BTreeSet::new(),
         ticket_keys,
         watches,
+        receivers,
         observe,
         require,
         settings: reader.settings,

@@ -15,6 +15,7 @@ use super::sheet::{Distribution, Sheet};
 use crate::model::NodeName;
 use crate::observe::snapshot::{IssuerState, Snapshot};
 use crate::reconcile::{CertState, CertificateReport, NodeReport, NodeState, Pushes, Report, Tally};
+use crate::schedule::Left;
 
 /// Every state of a certificate, with its word.
 const CERT_STATES: [(CertState, &str); 5] = [
@@ -136,18 +137,15 @@ impl Scrape {
     fn issuers(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
         let Snapshot { issuers, counters, .. } = &*self.snapshot;
         let left = |issuer: &IssuerState| {
-            let left = issuer.left;
-            [
-                ("new-orders", left.new_orders),
-                ("registered-domain", left.registered_domain),
-                ("exact-set", left.exact_set),
-            ]
+            let Left { new_orders, registered_domain, exact_set } = issuer.left?;
+            Some([("new-orders", new_orders), ("registered-domain", registered_domain), ("exact-set", exact_set)])
         };
         sheet.gauges(
             "hotcert_issuer_budget_left",
             "How many orders the issuer still allows now, by our own count.",
             issuers.iter().flat_map(|issuer| {
-                left(issuer).map(|(limit, left)| ([("issuer", issuer.name.as_str()), ("limit", limit)], left))
+                let of = |(limit, left)| ([("issuer", issuer.name.as_str()), ("limit", limit)], left);
+                left(issuer).into_iter().flatten().map(of)
             }),
         )?;
         sheet.gauges(

@@ -27,7 +27,7 @@ fn snapshot(certificates: Vec<CertificateReport>) -> Snapshot {
     let transaction = Transaction { slot: "/x".to_owned(), ours: false, since: at("2026-11-22T11:00:00Z") };
     let node = NodeReport { old_workers: vec![worker], transaction: Some(transaction), ..node() };
     let report = report(certificates, vec![node]);
-    let left = Left { new_orders: 299, registered_domain: 49, exact_set: 4 };
+    let left = Some(Left { new_orders: 299, registered_domain: 49, exact_set: 4 });
     let issuer = IssuerState { name: "private".to_owned(), left, held: None };
     let mut tally = Tally::default();
     tally.outcomes.insert("loaded", 3);

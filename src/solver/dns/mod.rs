@@ -22,6 +22,7 @@ mod tsig;
 use std::path::Path;
 
 pub use error::Error;
+pub use program::{command as program_command, run_program};
 
 use crate::model::{DnsName, DnsProvider, Record};
 

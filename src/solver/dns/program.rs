@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -26,10 +26,16 @@ const KEPT: usize = 1000;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A command whose environment has a `PATH`, and nothing else of ours.
-pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
+#[must_use]
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH.into()));
     command
+}
+
+/// Runs a program of the user's to its end, with this on its standard input, and not for longer than `deadline`.
+pub async fn run_program(program: &Path, command: &mut Command, input: &[u8], deadline: Duration) -> Result<(), Error> {
+    feed(program, command, Some(input), deadline, &Hidden::default()).await
 }
 
 /// Runs a program to its end; success is the exit code 0. Of what it prints, the end is part of the error.
@@ -39,11 +45,29 @@ pub(super) async fn run(
     deadline: Duration,
     hidden: &Hidden,
 ) -> Result<(), Error> {
+    feed(program, command, None, deadline, hidden).await
+}
+
+async fn feed(
+    program: &Path,
+    command: &mut Command,
+    input: Option<&[u8]>,
+    deadline: Duration,
+    hidden: &Hidden,
+) -> Result<(), Error> {
     let failed = |source| Error::Run { program: program.to_owned(), source };
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut group = Group(command.spawn().map_err(failed)?);
     let out = group.0.stdout.take().expect("it is piped");
     let err = group.0.stderr.take().expect("it is piped");
+    let stdin = group.0.stdin.take();
+    let feeding = async {
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // Who does not read it does not want it.
+            let _ = stdin.write_all(input).await;
+        }
+    };
     let mut tail = Tail::default();
     let ended = {
         let mut reading = pin!(tail.read(out, err));
@@ -57,7 +81,7 @@ pub(super) async fn run(
                 }
             }
         };
-        timeout(deadline, ending).await
+        timeout(deadline, async { tokio::join!(feeding, ending).1 }).await
     };
     let output = hidden.mask(&tail.text());
     match ended {
