@@ -1,4 +1,4 @@
-//! `config init` and `config haproxy` beside real HAProxys, from nothing to a certificate that is served.
+//! `config init` and `config haproxy` beside a real HAProxy, from nothing to a certificate that is served.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic anywhere")]
 

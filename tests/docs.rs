@@ -41,24 +41,27 @@ pages! {
     readme "README.md"
     accounts "docs/accounts.md"
     adopting "docs/adopting.md"
-    adopting "docs/adopting.md"
     authorities "docs/authorities.md"
     behind "docs/behind-an-existing-set-up.md"
     client_certificates "docs/client-certificates.md"
     comparison "docs/comparison.md"
+    containers "docs/containers.md"
     crt_lists "docs/crt-lists.md"
     dns "docs/dns.md"
     dns_01 "docs/dns-01.md"
     doctor "docs/doctor.md"
     first_certificate "docs/first-certificate.md"
+    events "docs/events.md"
     fleet "docs/fleet.md"
     from_a_cron_job "docs/from-a-cron-job.md"
     from_acme_sh "docs/from-acme.sh.md"
     from_certbot "docs/from-certbot.md"
     hooks "docs/hooks.md"
     http_01 "docs/http-01.md"
+    import "docs/import.md"
     index "docs/README.md"
     internal "docs/internal.md"
+    kubernetes "docs/kubernetes.md"
     monitoring "docs/monitoring.md"
     other_paths "docs/other-paths.md"
     packages "docs/packages.md"
@@ -79,6 +82,9 @@ pages! {
 const NOT_RUN: &[(&str, &str)] = &[
     ("cargo build", "takes minutes; that it builds is what all other tests show"),
     ("./scripts/", "each is a step of CI of its own"),
+    ("podman ", "there is no engine for containers"),
+    ("cd docs/examples && podman ", "the same"),
+    ("kubectl ", "there is no cluster"),
     ("apt install", "`scripts/package --test` installs the packages, in throw-away roots"),
     ("ssh ", "needs another machine"),
     ("acme.sh ", "is in no package; `tests/hooks.rs` gives the hook what acme.sh gives it"),

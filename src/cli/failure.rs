@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Refusal;
-use crate::model::Invalid;
+use crate::model::{Invalid, causes};
 use crate::reconcile;
 use crate::schedule::Retry;
 use crate::store::Revocation;
@@ -126,17 +126,7 @@ impl Failure {
     }
 
     fn of(error: &(dyn std::error::Error + 'static), hint: Option<String>, kind: &'static str, exit: Exit) -> Self {
-        let mut causes: Vec<String> = Vec::new();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            let text = cause.to_string();
-            // Some libraries repeat the text of their source in their own.
-            if !causes.last().is_some_and(|last| last.contains(&text)) {
-                causes.push(text);
-            }
-            next = cause.source();
-        }
-        Self { message: error.to_string(), causes, hint, kind: kind.into(), is_list: false, exit }
+        Self { message: error.to_string(), causes: causes(error), hint, kind: kind.into(), is_list: false, exit }
     }
 }
 

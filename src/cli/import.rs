@@ -76,6 +76,9 @@ enum State {
 pub(super) async fn run(mut app: App, args: &Args) -> Result<Outcome, Failure> {
     let flags = args.ordering.flags(None);
     app.config.trust.extend(flags.root_ca.clone());
+    if !args.nodes.sockets.is_empty() {
+        app.config.certificates.values_mut().for_each(|certificate| certificate.nodes.clear());
+    }
     let app = app.with_trust()?;
     let inventory = import::read(args.program, &args.from, &authorities(&app, &flags))?;
     let contacts = contacts(&inventory);

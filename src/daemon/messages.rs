@@ -44,7 +44,7 @@ pub(super) async fn run(parts: Parts, status: Status, life: Life) {
         }
     };
     // Given up in the middle, a letter is delivered by whoever comes next, once its claim is over.
-    let _ = life.until_stopped(async { tokio::join!(looking, telling) }).await;
+    let _ = Box::pin(life.until_stopped(async { tokio::join!(looking, telling) })).await;
 }
 
 /// Notes what there is to tell; whether there is anything.

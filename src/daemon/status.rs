@@ -72,7 +72,7 @@ impl Status {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// When each node was last looked at.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::model::printable;
+use crate::model::{causes, printable};
 
 /// The most that a line of a finding has, in characters: foreign texts may be in it.
 const LINE: usize = 2000;
@@ -168,7 +168,7 @@ impl Finding {
         otherwise: &str,
         cure: impl Into<String>,
     ) -> Self {
-        let causes = causes(error);
+        let causes = causes(error).join(": ");
         Self::broken(name, subject, error.to_string(), if causes.is_empty() { otherwise } else { &causes }, cure)
     }
 
@@ -182,26 +182,6 @@ impl Finding {
         let (cause, cure) = why.map_or((None, None), |(cause, cure)| (Some(plain(&cause)), Some(plain(&cure))));
         Self { name, subject: plain(&subject.to_string()), verdict, message: plain(&message.into()), cause, cure }
     }
-}
-
-/// An error with its causes.
-pub(super) fn whole(error: &dyn std::error::Error) -> String {
-    let causes = causes(error);
-    if causes.is_empty() { error.to_string() } else { format!("{error}: {causes}") }
-}
-
-/// The causes of an error, from the outermost to the innermost, in one line.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let mut causes: Vec<String> = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !causes.last().is_some_and(|last| last.contains(&text)) {
-            causes.push(text);
-        }
-        next = cause.source();
-    }
-    causes.join(": ")
 }
 
 /// Lines without anything that drives a terminal.

@@ -27,8 +27,8 @@ fn node(name: NodeName, instance: &Instance) -> Option<Node> {
     let mut sockets = configuration.global().stats_sockets;
     sockets.sort_by_key(|socket| std::cmp::Reverse(socket.level));
     let master = instance.master_socket().and_then(|at| address(&at, instance)).map(|at| Address::Master(Box::new(at)));
-    let stats = sockets.iter().filter(|socket| socket.level == Level::Admin).chain(&sockets);
-    let socket = stats.filter_map(|socket| address(&socket.listen, instance)).next().or_else(|| master.clone())?;
+    let mut stats = sockets.iter().filter(|socket| socket.level == Level::Admin).chain(&sockets);
+    let socket = stats.find_map(|socket| address(&socket.listen, instance)).or_else(|| master.clone())?;
     let mut node = Node { master, ..Node::new(name, socket) };
     let view = instance.view();
     let certificates = configuration.certificates(&view);

@@ -232,14 +232,12 @@ async fn blocking(
     work: impl FnOnce() -> Vec<Finding> + Send + 'static,
 ) -> Vec<Finding> {
     let subject = subject.to_string();
-    match timeout(NODES, tokio::task::spawn_blocking(work)).await {
-        Ok(Ok(findings)) => findings,
-        Ok(Err(_)) | Err(_) => {
-            let cause = format!("the file system did not answer within {} s", NODES.as_secs());
-            let cure = "look by `df` and `dmesg` whether a disk or a network mount hangs";
-            vec![Finding::look(check, subject, "not known", cause, cure)]
-        }
+    if let Ok(Ok(findings)) = timeout(NODES, tokio::task::spawn_blocking(work)).await {
+        return findings;
     }
+    let cause = format!("the file system did not answer within {} s", NODES.as_secs());
+    let cure = "look by `df` and `dmesg` whether a disk or a network mount hangs";
+    vec![Finding::look(check, subject, "not known", cause, cure)]
 }
 
 /// What many things have in common when they are well, in one line; each that is not, in its own.

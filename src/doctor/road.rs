@@ -16,9 +16,9 @@ use crate::acme::AccountKey;
 use crate::bundle::Trust;
 use crate::config::{Method, Node, Solver, Via};
 use crate::haproxy::{Map, Session};
-use crate::model::{ChallengeKind, Identifier};
+use crate::model::{ChallengeKind, Identifier, causes, chain};
 use crate::probe::{self, Target};
-use crate::renew::{Asked, Error, Renewer, ask_http01, ask_tls_alpn, haproxy_lines, random_token, where_to_ask};
+use crate::renew::{Asked, Error, Renewer, Trial, haproxy_lines, where_to_ask};
 use crate::solver::{Listener, Responder};
 
 /// A thumbprint that is nobody's, where hotcert answers itself and any will do.
@@ -76,11 +76,11 @@ impl Here {
             match &solver.method {
                 Method::Http01(Via::Listener { listen }) if !here.listeners.contains_key(listen) => {
                     let bound = Listener::bind(*listen).await.map(Arc::new);
-                    here.listeners.insert(*listen, bound.map_err(|error| super::finding::whole(&error)));
+                    here.listeners.insert(*listen, bound.map_err(|error| chain(&error)));
                 }
                 Method::TlsAlpn01 { listen } if !here.responders.contains_key(listen) => {
                     let bound = Responder::bind(*listen).await.map(Arc::new);
-                    here.responders.insert(*listen, bound.map_err(|error| super::finding::whole(&error)));
+                    here.responders.insert(*listen, bound.map_err(|error| chain(&error)));
                 }
                 _ => {}
             }
@@ -99,14 +99,13 @@ async fn one(doctor: &Doctor, lookups: &Lookups, of: &Ordered, here: &Here) -> R
         return Err(Finding::broken(check, name.human(), message, reason, error.hint().unwrap_or_default()));
     };
     let there = lookups.where_to_ask(of);
-    let token = random_token();
+    let trial = Trial::new(name, solver, THUMBPRINT);
     let asked = match &solver.method {
         Method::Http01(Via::Listener { listen }) => {
             let listener = listening(&here.listeners, *listen, check, name)?;
-            let expected = token.key_authorization(THUMBPRINT);
-            listener.add(&token, &expected);
-            let asked = ask_http01(name, solver, there, &token, &expected, THUMBPRINT).await;
-            listener.remove(&token);
+            listener.add(&trial.token, &trial.expected());
+            let asked = trial.ask(there).await;
+            listener.remove(&trial.token);
             asked
         }
         Method::Http01(Via::Stateless) => {
@@ -121,16 +120,14 @@ async fn one(doctor: &Doctor, lookups: &Lookups, of: &Ordered, here: &Here) -> R
                     cure,
                 ));
             };
-            let expected = token.key_authorization(&thumbprint);
-            ask_http01(name, solver, there, &token, &expected, &thumbprint).await
+            Trial::new(name, solver, &thumbprint).ask(there).await
         }
         Method::Http01(Via::HaproxyMap { .. } | Via::Webroot { .. }) => {
             return unanswered(name, solver, there).await.map(|message| format!("{message}{}", lookups.rest()));
         }
         Method::TlsAlpn01 { listen } => {
             let responder = listening(&here.responders, *listen, check, name)?;
-            let expected = token.key_authorization(THUMBPRINT);
-            if let Err(error) = responder.add(name, &token, &expected).await {
+            if let Err(error) = responder.add(name, &trial.token, &trial.expected()).await {
                 return Err(Finding::error(
                     check,
                     name.human(),
@@ -139,8 +136,8 @@ async fn one(doctor: &Doctor, lookups: &Lookups, of: &Ordered, here: &Here) -> R
                     error.hint().unwrap_or_default(),
                 ));
             }
-            let asked = ask_tls_alpn(name, solver, there, &expected).await;
-            responder.remove(&token);
+            let asked = trial.ask(there).await;
+            responder.remove(&trial.token);
             asked
         }
         Method::Dns01(dns) => {
@@ -198,7 +195,7 @@ fn listening<L>(
 /// Asks for a token that is nowhere: whoever answers challenges says 404.
 async fn unanswered(name: &Identifier, solver: &Solver, there: Target) -> Result<String, Finding> {
     let check = Check::Http01;
-    let token = random_token();
+    let token = Trial::new(name, solver, THUMBPRINT).token;
     let target = match where_to_ask(solver, there).await {
         Ok(target) => target,
         Err((place, error)) => {
@@ -250,7 +247,7 @@ fn unasked(check: Check, name: &Identifier, error: &probe::Error) -> Finding {
          address, set `probe` of the solver to an address of HAProxy from here",
         name.human()
     );
-    let causes = super::finding::causes(error);
+    let causes = causes(error).join(": ");
     let cause = if causes.is_empty() { otherwise } else { format!("{causes}; {otherwise}") };
     Finding::look(check, name.human(), error.to_string(), cause, cure)
 }
@@ -285,7 +282,7 @@ async fn maps(doctor: &Doctor, lookups: &Lookups, node: &Node) -> Vec<Finding> {
             );
             let message =
                 format!("node {} cannot show the map {map}, from which it is to answer challenges", node.name);
-            findings.push(Finding::broken(Check::Http01, &node.name, message, super::finding::whole(&error), cure));
+            findings.push(Finding::broken(Check::Http01, &node.name, message, chain(&error), cure));
         }
     }
     findings

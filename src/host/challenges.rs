@@ -206,7 +206,7 @@ mod tests {
             "use_backend hotcert_acme if { path_beg /.well-known/acme-challenge/ }",
             "use_backend hotcert_acme if !{ ssl_fc } { path_beg /.well-known/acme-challenge/ }",
         ] {
-            assert_eq!(roads(rules), [backend.clone()], "{rules}");
+            assert_eq!(roads(rules), std::slice::from_ref(&backend), "{rules}");
         }
         assert_eq!(roads("acl a path_beg /.well-known/acme-challenge/\nuse_backend hotcert_acme unless a"), []);
         assert_eq!(roads("use_backend hotcert_acme if !{ path_beg /.well-known/acme-challenge/ }"), []);

@@ -56,13 +56,13 @@ pub(super) fn is_reload(line: &str) -> bool {
     }
     let is_end = |letter: char| letter.is_whitespace() || "\"'`;|&()<>=,".contains(letter);
     let words: Vec<&str> = line.split(is_end).filter(|word| !word.is_empty()).collect();
-    let base =
+    let program =
         |word: &&str| word.rsplit('/').next().unwrap_or(word).trim_start_matches(['-', '@', '+', '!', ':']).to_owned();
-    let runs = words.iter().any(|word| PROGRAMS.contains(&base(word).as_str()));
+    let runs = words.iter().any(|word| PROGRAMS.contains(&program(word).as_str()));
     let is_verb = |word: &&str| {
-        let (bare, is_option) = (word.trim_start_matches('-'), word.starts_with('-'));
+        let (verb, is_option) = (word.trim_start_matches('-'), word.starts_with('-'));
         // A number or a short word alone may mean anything.
-        VERBS.contains(&bare) && (is_option || bare.len() > 2)
+        VERBS.contains(&verb) && (is_option || verb.len() > 2)
     };
     runs && words.iter().any(is_verb)
 }

@@ -98,7 +98,7 @@ pub fn units(root: &Path) -> Vec<Unit> {
             let Some(name) = entry.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
             if let Some(unit) = name.strip_suffix(".d").filter(|unit| is_unit(unit)) {
                 for file in text::entries(&entry) {
-                    let own = file.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".conf"));
+                    let own = file.file_name().and_then(|name| name.to_str()).filter(|name| split(name).1 == "conf");
                     if let Some(own) = own {
                         drop_ins
                             .entry(unit.to_owned())

@@ -85,14 +85,14 @@ fn find(source: &Source, below: &str, depth: usize, certificates: &[Lineage], ac
         let mut contact = mails(told);
         contact.dedup();
         let key = source.text(&format!("{place}/account.key"));
-        let ordered = certificates.iter().filter_map(|certificate| certificate.directory.as_ref());
-        let directory = ordered.cloned().find(|url| portless(url).as_deref() == Some(below));
+        let mut ordered = certificates.iter().filter_map(|certificate| certificate.directory.as_ref());
+        let directory = ordered.find(|url| portless(url).as_deref() == Some(below)).cloned();
         accounts.push(ForeignAccount {
             place: source.shown(&place),
             directory: directory.or_else(|| https(&format!("https:/{below}"))),
             url: settings.get("ACCOUNT_URL").map(str::to_owned),
             contact,
-            key: key.map_err(unread).and_then(|pem| AccountKey::adopt_pem(&pem)),
+            key: key.map_err(|error| unread(&error)).and_then(|pem| AccountKey::adopt_pem(&pem)),
             users: 0,
         });
     } else if depth < DEEPEST {

@@ -192,7 +192,7 @@ impl Importer<'_> {
                 Certificate { kind: lineage.kind.or(known.and_then(|known| known.kind)), ..adopted }
             }
         };
-        if let Some(lock) = lock.filter(|_| !is_configured) {
+        if let Some(lock) = lock.filter(|_| known != Some(&certificate)) {
             let remembered = Remembered::of(self.config, &certificate);
             if self.store.remembered::<Remembered>(&name)?.as_ref() != Some(&remembered) {
                 self.store.remember(&lock, &remembered)?;

@@ -69,7 +69,7 @@ fn find(source: &Source, below: &str, depth: usize, accounts: &mut Vec<ForeignAc
             directory: https(&format!("https:/{url}")),
             contact: mails(registration.iter().flat_map(|found| &found.body.contact).map(String::as_str)),
             url: registration.and_then(|found| found.uri),
-            key: key.map_err(unread).and_then(|json| AccountKey::adopt_jwk(&json)),
+            key: key.map_err(|error| unread(&error)).and_then(|json| AccountKey::adopt_jwk(&json)),
             users: 0,
         });
     } else if depth < DEEPEST {
@@ -90,6 +90,6 @@ fn proof(settings: &Settings) -> Proof {
     }
 }
 
-pub(super) fn unread(error: Unread) -> ForeignKey {
+pub(super) fn unread(error: &Unread) -> ForeignKey {
     ForeignKey::Unreadable(error.to_string())
 }

@@ -1,6 +1,8 @@
 //! dehydrated: `certs/NAME/{fullchain,privkey}.pem`, which lead to versions beside them, `accounts/URL/` with the URL of the
 //! directory in base64, and `config`, which is a shell script.
 
+use std::path::Path;
+
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
@@ -45,7 +47,9 @@ struct Registration {
 
 pub(super) fn read(source: &Source) -> Result<Inventory, Error> {
     let mut text = source.text("config").map(|text| text.as_str().to_owned()).unwrap_or_default();
-    for file in source.list("conf.d").iter().filter(|entry| entry.name.ends_with(".sh")) {
+    for file in
+        source.list("conf.d").iter().filter(|entry| Path::new(&entry.name).extension().is_some_and(|end| end == "sh"))
+    {
         text.push('\n');
         text.push_str(&source.text(&format!("conf.d/{}", file.name)).unwrap_or_default());
     }
@@ -108,7 +112,7 @@ fn accounts(source: &Source, below: &str) -> Vec<ForeignAccount> {
             directory,
             url: id.and_then(|id| id.url),
             contact: mails(registration.contact.iter().map(String::as_str)),
-            key: key.map_err(unread).and_then(|pem| AccountKey::adopt_pem(&pem)),
+            key: key.map_err(|error| unread(&error)).and_then(|pem| AccountKey::adopt_pem(&pem)),
             users: 0,
         }
     });

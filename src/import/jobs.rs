@@ -25,7 +25,9 @@ pub fn jobs(program: Program, root: &Path) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for directory in UNITS {
         let timers = entries(&root.join(directory)).into_iter();
-        for timer in timers.filter(|name| name.contains(word) && name.ends_with(".timer")) {
+        for timer in
+            timers.filter(|name| name.contains(word) && Path::new(name).extension().is_some_and(|end| end == "timer"))
+        {
             found.push(format!("the timer {timer}: `systemctl disable --now {timer}`"));
         }
     }
@@ -36,7 +38,7 @@ pub fn jobs(program: Program, root: &Path) -> Vec<String> {
         let Ok(Some(bytes)) = store::read_file(&root.join(&table)) else { continue };
         let text = String::from_utf8_lossy(&bytes);
         let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#') && line.contains(word));
-        found.extend(lines.map(|line| format!("a line of /{table}: {}", printable(line, SHOWN))));
+        found.extend(lines.map(|line| format!("the line of /{table}: {}", printable(line, SHOWN))));
     }
     for directory in SCRIPTS {
         let scripts = entries(&root.join(directory)).into_iter().filter(|name| name.contains(word));
@@ -69,7 +71,7 @@ mod tests {
             ("lib/systemd/system/logrotate.timer", ""),
             ("etc/cron.d/certbot", "# certbot\n0 */12 * * * root certbot -q renew\n"),
             ("etc/crontab", "1 2 * * * root run-parts\n"),
-            ("var/spool/cron/crontabs/root", "3 4 * * * \"/root/.acme.sh\"/acme.sh --cron\u{1b}[31m\n"),
+            ("var/spool/cron/crontabs/root", "3 4 * * * \"/opt/acme.sh\"/acme.sh --cron\u{1b}[31m\n"),
             ("etc/cron.daily/dehydrated", "#!/bin/sh"),
         ] {
             let path = dir.path().join(file);
@@ -81,12 +83,12 @@ mod tests {
             found(Program::Certbot),
             [
                 "the timer certbot.timer: `systemctl disable --now certbot.timer`",
-                "a line of /etc/cron.d/certbot: 0 */12 * * * root certbot -q renew"
+                "the line of /etc/cron.d/certbot: 0 */12 * * * root certbot -q renew"
             ]
         );
         assert_eq!(
             found(Program::AcmeSh),
-            ["a line of /var/spool/cron/crontabs/root: 3 4 * * * \"/root/.acme.sh\"/acme.sh --cron[31m"]
+            ["the line of /var/spool/cron/crontabs/root: 3 4 * * * \"/opt/acme.sh\"/acme.sh --cron[31m"]
         );
         assert_eq!(found(Program::Dehydrated), ["the script /etc/cron.daily/dehydrated"]);
         assert!(found(Program::Lego).is_empty());

@@ -69,7 +69,7 @@ pub(super) fn read(source: &Source, known: &[DirectoryUrl]) -> Inventory {
                 directory,
                 contact,
                 url: registration.and_then(|found| found.uri),
-                key: key.map_err(unread).and_then(|pem| AccountKey::adopt_pem(&pem)),
+                key: key.map_err(|error| unread(&error)).and_then(|pem| AccountKey::adopt_pem(&pem)),
             });
         }
     }

@@ -1,7 +1,5 @@
 //! What another program manages, as far as its files tell.
 
-use std::collections::BTreeSet;
-
 use zeroize::Zeroizing;
 
 use super::source::{Source, Unread};
@@ -93,11 +91,5 @@ impl Inventory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty() && self.accounts.is_empty()
-    }
-
-    /// The authorities of the certificates.
-    #[must_use]
-    pub fn directories(&self) -> BTreeSet<&DirectoryUrl> {
-        self.certificates.iter().filter_map(|certificate| certificate.directory.as_ref()).collect()
     }
 }

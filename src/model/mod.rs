@@ -8,6 +8,7 @@
 //! only told to people passes [`printable`].
 
 mod address;
+mod causes;
 mod challenge;
 mod client_file;
 mod directory;
@@ -29,6 +30,7 @@ mod ticket_file;
 mod token;
 
 pub use address::{Address, Authority};
+pub use causes::{causes, chain};
 pub use challenge::{ALPN_PROTOCOL, ChallengeKind};
 pub use client_file::ClientFile;
 pub use directory::DirectoryUrl;

@@ -30,16 +30,13 @@ pub(super) fn healthz(feed: &Feed, parts: &Parts) -> Answer {
 }
 
 pub(super) fn readyz(feed: &Feed, parts: &Parts) -> Answer {
-    let mut problems: Vec<_> = feed.sickness().into_iter().collect();
-    let snapshot = feed.latest();
-    match &snapshot.report {
-        None => problems.push("not every node was tried yet".to_owned()),
-        Some(report) => {
-            return Verdict { ok: problems.is_empty(), problems: [problems, wrong(report)].concat() }
-                .answer(&parts.headers);
-        }
-    }
-    Verdict { ok: false, problems }.answer(&parts.headers)
+    let (sickness, snapshot) = (feed.sickness(), feed.latest());
+    let ok = sickness.is_none() && snapshot.report.is_some();
+    let told = snapshot
+        .report
+        .as_ref()
+        .map_or_else(|| vec!["not every node was tried yet".to_owned()], |report| wrong(report));
+    Verdict { ok, problems: sickness.into_iter().chain(told).collect() }.answer(&parts.headers)
 }
 
 /// What needs a look, in words.

@@ -54,7 +54,7 @@ pub(super) fn between(before: &Report, now: &Report) -> Vec<Happened> {
                 events.push((EventKind::NodeUp, of, format!("process {pid} of HAProxy {version} answers")));
             }
             (Some(pid), None) => {
-                events.push((EventKind::NodeDown, of, format!("process {pid} does not answer any more")))
+                events.push((EventKind::NodeDown, of, format!("process {pid} does not answer any more")));
             }
             _ => {}
         }
@@ -66,10 +66,15 @@ pub(super) fn between(before: &Report, now: &Report) -> Vec<Happened> {
     for problem in before.problems.iter().filter(|problem| !now.problems.contains(problem)) {
         events.push((EventKind::Recovered, of(problem), format!("no longer: {}", problem.message)));
     }
-    let happened = |(kind, (certificate, node), text): (EventKind, (Option<CertName>, Option<NodeName>), String)| {
-        Happened { kind, certificate, node, message: printable(&text, TEXT) }
-    };
-    events.into_iter().map(happened).collect()
+    let events = events.into_iter();
+    events
+        .map(|(kind, (certificate, node), text): (_, (Option<CertName>, Option<NodeName>), String)| Happened {
+            kind,
+            certificate,
+            node,
+            message: printable(&text, TEXT),
+        })
+        .collect()
 }
 
 /// Whether a node served the same generation before.

@@ -170,7 +170,7 @@ impl Office {
 
     async fn respond(&self, parts: Parts, is_stream: &OnceLock<()>) -> Response<Body> {
         let answer = match self.route(&parts) {
-            Err(refusal) => Answer::Whole(refusal),
+            Err(refusal) => Answer::Whole(*refusal),
             Ok(route) => {
                 let (feed, answer) = (self.feed.clone(), route.answer);
                 let answered = tokio::task::spawn_blocking(move || answer(&feed, &parts)).await;
@@ -180,8 +180,8 @@ impl Office {
         };
         let mut response = match answer {
             Answer::Whole(response) => response.map(BodyExt::boxed_unsync),
-            Answer::Stream(response) => match Arc::clone(&self.streams).try_acquire_owned() {
-                Ok(permit) => {
+            Answer::Stream(response) => {
+                if let Ok(permit) = Arc::clone(&self.streams).try_acquire_owned() {
                     let _ = is_stream.set(());
                     let stop = self.stop.clone().cancelled_owned();
                     response.map(|stream| {
@@ -191,12 +191,11 @@ impl Office {
                         });
                         StreamBody::new(frames).boxed_unsync()
                     })
-                }
-                Err(_) => {
+                } else {
                     let text = "too many of these are open: close one";
                     refuse(StatusCode::SERVICE_UNAVAILABLE, text).map(BodyExt::boxed_unsync)
                 }
-            },
+            }
         };
         for (name, value) in HEADERS {
             response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
@@ -204,18 +203,18 @@ impl Office {
         response
     }
 
-    fn route(&self, parts: &Parts) -> Result<&'static Route, Response<Full<Bytes>>> {
+    fn route(&self, parts: &Parts) -> Result<&'static Route, Box<Response<Full<Bytes>>>> {
         if !self.is_called_rightly(parts) {
             let text = "call this server by its IP address or as localhost, or set insecure = true under [observe]";
-            return Err(refuse(StatusCode::MISDIRECTED_REQUEST, text));
+            return Err(Box::new(refuse(StatusCode::MISDIRECTED_REQUEST, text)));
         }
         let path = parts.uri.path();
         let route = ROUTES.iter().find(|route| route.path == path);
-        let route = route.ok_or_else(|| refuse(StatusCode::NOT_FOUND, "there is nothing here"))?;
+        let route = route.ok_or_else(|| Box::new(refuse(StatusCode::NOT_FOUND, "there is nothing here")))?;
         if parts.method != Method::GET && parts.method != Method::HEAD {
             let mut refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered");
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Err(refusal);
+            return Err(Box::new(refusal));
         }
         Ok(route)
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{ClientFiles, Failure, FileReport, FileState, OldWorker, Warning};
-use crate::model::{CertName, Identifier, KeyType, NodeName, Serial, Sha256};
+use crate::model::{CertName, Identifier, KeyType, NodeName, Serial, Sha256, chain};
 use crate::store::{Revocation, Source};
 
 /// What is stored, what each node serves, and what is wrong.
@@ -222,12 +222,7 @@ impl Problem {
     /// Puts an error and its causes into words.
     #[must_use]
     pub fn of(certificate: Option<&CertName>, node: Option<&NodeName>, error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            message.push_str(&format!(": {cause}"));
-            next = cause.source();
-        }
+        let message = chain(error);
         Self { certificate: certificate.cloned(), node: node.cloned(), file: None, message, hint: None }
     }
 }
@@ -311,7 +306,7 @@ impl Report {
                 }
             }
         }
-        for node in self.nodes.iter_mut() {
+        for node in &mut self.nodes {
             let known = before.nodes.iter().find(|old| (&old.name, old.pid) == (&node.name, node.pid));
             let known = known.and_then(|known| known.transaction.as_ref());
             if let (Some(now), Some(known)) = (&mut node.transaction, known)

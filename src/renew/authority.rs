@@ -8,7 +8,7 @@ use super::order::connect;
 use super::{Error, Renewer};
 use crate::acme::{Directory, Http};
 use crate::config::Issuer;
-use crate::model::{CertName, DirectoryUrl, Identifier};
+use crate::model::{CertName, DirectoryUrl, Identifier, chain};
 use crate::schedule::{Again, CLOCK_TOLERANCE, Event, Kind, LONGEST_PAUSE, Purpose, Retry, Spent};
 use crate::store::{Standing, Trouble};
 
@@ -135,5 +135,5 @@ pub(super) fn trouble(error: &Error, failures: u32, now: Timestamp) -> Trouble {
         _ if error.is_paused() => (None, false),
         _ => (Some(after_pause), false),
     };
-    Trouble::new(failures, &error.chain(), now, again, demanded)
+    Trouble::new(failures, &chain(error), now, again, demanded)
 }

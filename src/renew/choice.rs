@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Error;
 use crate::config::{Certificate, Solver};
-use crate::model::{ChallengeKind, Identifier};
+use crate::model::{ChallengeKind, Identifier, chain};
 
 /// The solvers of a certificate in order of preference, and where they have failed.
 pub(super) struct Choice<'a> {
@@ -39,7 +39,7 @@ impl<'a> Choice<'a> {
         self.failed.insert((name.clone(), &solver.name));
         let next = self.of(name);
         if let Some(next) = next {
-            tracing::warn!(%name, solver = solver.name, next = next.name, error = %reason.chain(), "another solver is tried");
+            tracing::warn!(%name, solver = solver.name, next = next.name, error = %chain(reason), "another solver is tried");
         }
         next.is_some()
     }

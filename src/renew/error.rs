@@ -220,22 +220,6 @@ impl Error {
         Self::Held { name: name.clone(), until: hold.until, problem: hold.problem }
     }
 
-    /// The error with its causes, on one line.
-    pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            let cause_text = cause.to_string();
-            // Some libraries repeat the text of their source in their own.
-            if !text.contains(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            next = cause.source();
-        }
-        text
-    }
-
     /// Whether the authority wants a person to act before it is asked again.
     pub(super) fn is_paused(&self) -> bool {
         matches!(self, Self::Acme { source, .. } if matches!(source.as_ref(), acme::Error::Paused { .. }))

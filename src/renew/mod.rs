@@ -39,7 +39,7 @@ pub use manage::{Change, Standing};
 use order::Attempt;
 pub use order::connect_within;
 pub use outlook::{Due, Forecast, Why};
-pub use preflight::{Asked, Misrouted, Obstacle, ask_http01, ask_tls_alpn, haproxy_lines, random_token, where_to_ask};
+pub use preflight::{Asked, Misrouted, Obstacle, Trial, haproxy_lines, where_to_ask};
 pub use rehearsal::Rehearsal;
 pub use revoke::By;
 pub use round::Round;

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::{Error, GRACE, Renewer};
 use crate::config::Dns;
-use crate::model::{CertName, DnsName, Identifier, Record, RecordValue, Token};
+use crate::model::{CertName, DnsName, Identifier, Record, RecordValue, Token, chain};
 use crate::solver::dns::{self, Keeper};
 use crate::store::{self, Place, Store};
 
@@ -163,12 +163,4 @@ fn is_record(stored: &store::Token) -> bool {
 
 fn unplaced(name: &Identifier, record: &DnsName, source: dns::Error) -> Error {
     Error::Record { name: name.clone(), record: record.clone(), source: Box::new(source) }
-}
-
-/// An error with its cause.
-fn chain(error: &dns::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }

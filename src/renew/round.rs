@@ -15,7 +15,7 @@ use super::turn::{Key, Look, Standings, Turn, key};
 use super::{Due, Error, Manner, Obtained, Renewer, Why};
 use crate::acme::Http;
 use crate::config::{Certificate, Issuer};
-use crate::model::{CertName, DirectoryUrl};
+use crate::model::{CertName, DirectoryUrl, chain};
 use crate::schedule::Retry;
 use crate::store::Standing;
 
@@ -148,7 +148,7 @@ impl Renewer<'_> {
                     }
                 }
                 if let Some(error) = error {
-                    tracing::warn!(error = error.chain(), "an authority could not be asked when to renew");
+                    tracing::warn!(error = chain(&error), "an authority could not be asked when to renew");
                 }
                 return Done { turns: members.into_iter().map(|(turn, _)| turn).collect(), ..Done::default() };
             }

@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use super::outlook::{Due, Outlook};
 use super::{Error, Manner, Renewer};
 use crate::config::{Certificate, Issuer, Order};
-use crate::model::DirectoryUrl;
+use crate::model::{DirectoryUrl, chain};
 use crate::schedule::Retry;
 use crate::store::{Hold, Standing};
 
@@ -102,7 +102,7 @@ impl<'c> Turn<'c> {
         {
             tracing::warn!(
                 certificate = %self.certificate.name, issuer = issuer.name, next = next.name,
-                error = error.chain(), "an issuer cannot issue now; another one is asked, if one is free"
+                error = chain(&error), "an issuer cannot issue now; another one is asked, if one is free"
             );
         }
         self.failures.extend(error);

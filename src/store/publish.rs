@@ -22,7 +22,8 @@ pub const WIDEST_MODE: u32 = 0o640;
 /// The mode of a new file for which none is configured; `HAProxy` reads it as root before it drops its rights.
 const DEFAULT_MODE: u32 = 0o600;
 
-/// To whom a published file belongs. What is not given stays as it is on the file that is replaced.
+/// To whom a published file belongs. What is not given stays as it is on the file that is replaced; a new one that root writes
+/// belongs to whoever has the directory, who may be the user that hotcert is a service of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ownership {
     /// Permission bits, at most [`WIDEST_MODE`].
@@ -144,7 +145,7 @@ pub fn prepare(
     let gid = ownership.group.as_deref().map(|name| resolve(name, "group", "/etc/group")).transpose()?;
     let access = Access {
         mode,
-        uid: uid.or(found.as_ref().map(MetadataExt::uid)),
+        uid: uid.or(found.as_ref().map(MetadataExt::uid)).or_else(|| heir(directory)),
         gid: gid.or(found.as_ref().map(MetadataExt::gid)),
     };
     let as_it_should_be = found.is_some_and(|found| {
@@ -157,6 +158,12 @@ pub fn prepare(
     let prepared = Temporary::create(&path, contents.as_bytes(), access)?;
     tracing::trace!(target: "hotcert::step", "store: published file prepared");
     Ok(Some(Prepared(prepared)))
+}
+
+/// To whom root leaves a new file.
+fn heir(directory: &Path) -> Option<u32> {
+    let found = fs::metadata(directory).ok().filter(|_| rustix::process::geteuid().is_root());
+    found.map(|found| found.uid())
 }
 
 /// Writes a file and puts it into its place; `false` when it was there already.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::error::Error;
-use crate::model::CertName;
+use crate::model::{CertName, chain};
 
 /// A file or directory that gives no certificate although it should.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -82,16 +82,4 @@ impl Problems {
     pub(super) fn into_present(self) -> Vec<Problem> {
         self.present.into_values().collect()
     }
-}
-
-/// The error and its causes in one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -62,8 +62,9 @@ impl World {
         let certificate = scratch.write("front.pem", pki.leaf(NAMES[0]).names(&NAMES).issue().fullchain_and_key());
         let directory = pebble.directory();
         let server = directory.trim_start_matches("https://").trim_end_matches("/dir");
+        // It is nobody's, so that what looks for HAProxy on the machine takes it for a stranger's.
         let config = format!(
-            "global\n    maxconn 100\n    stats socket {} mode 600 level admin\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n\
+            "global\n    maxconn 100\n    user nobody\n    stats socket {} user nobody mode 600 level admin\ndefaults\n    mode http\n    timeout connect 5s\n    timeout client 60s\n    timeout server 60s\n\
              frontend authority\n    bind {AUTHORITY}:443 ssl crt {} alpn h2,http/1.1\n    \
              acl is_limited path_beg -u 1 /nothing\n    \
              http-request return status 429 hdr Retry-After 3600 content-type application/problem+json \

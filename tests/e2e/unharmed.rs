@@ -1,5 +1,7 @@
 //! What every test of bad input asks: a clear error, and nothing changed.
 
+#![allow(unreachable_pub, reason = "it is shared by several files")]
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;

@@ -159,9 +159,13 @@ impl Yard {
 
     /// The serial number that a worker has in memory, however it is asked for.
     fn held(&self, pid: u32) -> String {
-        let reply = self.ask(pid, &format!("show ssl cert {}", self.slot()));
-        let serial = reply.lines().find_map(|line| line.strip_prefix("Serial: "));
-        serial.unwrap_or_else(|| panic!("{reply}")).to_lowercase()
+        let mut reply = String::new();
+        let serial = poll(DEADLINE, || {
+            // While the sidecar commits, nobody is answered.
+            reply = self.ask(pid, &format!("show ssl cert {}", self.slot()));
+            reply.lines().find_map(|line| line.strip_prefix("Serial: ")).map(str::to_lowercase)
+        });
+        serial.unwrap_or_else(|| panic!("{reply}"))
     }
 
     /// Begins to replace the certificate in a worker, as another program does.

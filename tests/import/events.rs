@@ -132,7 +132,7 @@ fn a_certificate_that_runs_out_and_a_node_that_is_gone_are_told_once() {
     let push = ["push".into(), pem.into_os_string()];
     house.hotcert.run(push.into_iter().chain(flags.iter().cloned())).expect_code(0);
     let expiring = format!("expiring old.test - {}", leaf.serial());
-    assert_eq!(told(&file), [expiring.clone()]);
+    assert_eq!(told(&file), std::slice::from_ref(&expiring));
 
     let daemon = Sidecar::start(&house.hotcert, &flags);
     house.haproxy().kill();

@@ -12,7 +12,7 @@ use crate::support::client::{Connection, Options, handshake};
 use crate::support::pebble::BLOCKED;
 use crate::support::secrets::{self, Secret};
 use crate::support::sidecar::DEADLINE;
-use crate::support::{Answering, Haproxy, HaproxyVersion, PebbleVersion, Town, poll, tool};
+use crate::support::{Answering, Haproxy, HaproxyVersion, PebbleVersion, Scratch, Town, poll, tool};
 
 const NAME: &str = "shop.test";
 
@@ -102,14 +102,14 @@ fn numbers_follow(version: HaproxyVersion) {
     // A node that is away.
     tower.town.house.haproxy().kill();
     tower.wait_for(&sidecar, "a node that is away", |now| {
-        now.is("hotcert_node_up{node=\"node0\"}", 0) && now.in_state("unreachable") == Some(2.0)
+        now.is("hotcert_node_up{node=\"node0\"}", 0) && now.in_state("unreachable") == Some(3.0)
     });
     let ready = get(&tower.port, "/readyz").unwrap();
     assert!(ready.status == 200 && ready.text().contains("node node0 is away\n"), "{ready:?}");
     tower.town.house.haproxy().restart();
     all.push(tower.wait_for(&sidecar, "a node that is back", |now| now.is("hotcert_node_up{node=\"node0\"}", 1)));
 
-    let names: BTreeSet<&str> = all.iter().flat_map(|scrape| scrape.names()).collect();
+    let names: BTreeSet<&str> = all.iter().flat_map(super::scrape::Scrape::names).collect();
     expect_used_names(&names);
     for scrape in &all {
         expect_good_by_promtool(&tower, &scrape.text);
@@ -195,6 +195,17 @@ fn the_dashboard_fits_into_any_grafana() {
         }
         assert!(!panel["title"].as_str().unwrap().is_empty() && !panel["description"].as_str().unwrap().is_empty());
     }
+    // As a rule, each query is one that a Prometheus understands.
+    let queries = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let queries = queries.map(|target| target["expr"].as_str().unwrap().replace("$__rate_interval", "5m"));
+    let rules: String = queries
+        .enumerate()
+        .map(|(number, query)| format!("  - {{ record: panel:{number}, expr: {} }}\n", serde_json::json!(query)))
+        .collect();
+    let scratch = Scratch::new();
+    let rules = scratch.write("rules.yml", format!("groups:\n- name: dashboard\n  rules:\n{rules}"));
+    let mut promtool = Command::new(tool::packaged("promtool"));
+    tool::run(promtool.args(["check", "rules"]).arg(rules)).expect_success();
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     let names: Vec<_> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["datasource", "job", "node"]);

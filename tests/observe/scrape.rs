@@ -91,7 +91,7 @@ impl Scrape {
         };
         let samples: BTreeMap<String, f64> = lines.clone().map(sample).collect();
         assert_eq!(samples.len(), lines.count(), "a series is there twice:\n{text}");
-        Self { samples, text }
+        Self { text, samples }
     }
 
     /// A value, by its name with all labels.

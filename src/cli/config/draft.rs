@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Advice, find};
 use crate::haproxy::{Error, Info, Level, Session, SystemConnect};
 use crate::host::{Bind, Instance, Named, version_of};
-use crate::model::{Address, Authority, NodeName, printable};
+use crate::model::{Address, Authority, NodeName, chain, printable};
 
 /// Where certificates for `HAProxy` are put where it loads no directory yet.
 const PROPOSED_DIRECTORY: &str = "/etc/haproxy/certs";
@@ -321,15 +321,4 @@ fn weak(address: &Address, level: Level) -> Advice {
         format!("the stats socket {address} has level {level}, which may change no certificate"),
         "put `level admin` on its line in HAProxy's configuration, and reload it",
     )
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -47,7 +47,7 @@ fn renewals(args: &Args, inventory: &Inventory) -> Vec<String> {
         jobs.into_iter().map(|job| format!("{program} must not renew them any more: switch off {job}")).collect();
     if notices.is_empty() {
         notices.push(format!(
-            "{program} must not renew them any more: switch off what runs `{command}`; no timer and no line of cron with it was found here"
+            "{program} must not renew them any more: switch off what runs `{command}`; no timer and no line of cron with {program} was found here"
         ));
     }
     let own = inventory.certificates.iter().filter_map(|lineage| lineage.hook.as_ref());
@@ -69,7 +69,7 @@ fn watched(app: &App, args: &Args) -> Option<String> {
 /// How names are proved from now on, where that is another way than before.
 fn proofs(adopted: &[Taken<'_>], flags: &OrderFlags) -> Vec<String> {
     let mut notices = Vec::new();
-    let mut by_proof: BTreeMap<String, (Vec<String>, bool)> = BTreeMap::new();
+    let mut by_proof: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (lineage, taken) in adopted {
         let name = taken.certificate.configured_name();
         let unprovable: Vec<String> = import::unprovable(&taken.certificate).into_iter().collect();
@@ -100,9 +100,9 @@ fn proofs(adopted: &[Taken<'_>], flags: &OrderFlags) -> Vec<String> {
             }
         };
         let before = if said.is_empty() { String::new() } else { format!("; so far {said}: {cure}") };
-        by_proof.entry(before).or_default().0.push(name.to_string());
+        by_proof.entry(before).or_default().insert(name.to_string());
     }
-    notices.extend(by_proof.into_iter().map(|(before, (names, _))| {
+    notices.extend(by_proof.into_iter().map(|(before, names)| {
         let more = names.len().saturating_sub(NAMES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let names = names.into_iter().take(NAMES).collect::<Vec<_>>().join(", ");

@@ -93,7 +93,7 @@ pub(super) async fn run(global: &Global, nodes: Nodes) -> Result<Outcome, Failur
     }
     let overview = looker.look().await?;
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(COLUMNS);
-    let lines = view::lines(&overview, &Query::default(), &paper, columns.max(FEWEST), Timestamp::now());
+    let lines = view::lines(&overview, &Query::default(), paper, columns.max(FEWEST), Timestamp::now());
     let text: String = lines.iter().map(|line| paper.print(line, usize::from(u16::MAX)) + "\n").collect();
     let exit = if overview.tone() == Tone::Good { Exit::Done } else { Exit::Found };
     Ok(Outcome { text, ..Outcome::script("") }.exit(exit))
@@ -148,17 +148,17 @@ async fn watch(looker: &mut Looker, paper: Paper) -> Result<(), Failure> {
     loop {
         let began = Instant::now();
         let (at, looker) = (next, &mut *looker);
-        let looked = async move {
+        let found = async move {
             sleep_until(at).await;
             looker.look().await
         };
-        tokio::pin!(looked);
-        let looked = loop {
-            if screen.draw(&mut state, &paper).is_err() {
+        tokio::pin!(found);
+        let found = loop {
+            if screen.draw(&mut state, paper).is_err() {
                 return Ok(());
             }
             tokio::select! {
-                looked = &mut looked => break looked,
+                found = &mut found => break found,
                 event = keys.recv() => match event {
                     Some(event) => {
                         if !state.take(&event, &mut screen) {
@@ -173,7 +173,7 @@ async fn watch(looker: &mut Looker, paper: Paper) -> Result<(), Failure> {
                 _ = hangup.recv() => return Ok(()),
             }
         };
-        match looked {
+        match found {
             Ok(overview) => (state.overview, state.failure) = (Some((overview, Timestamp::now())), None),
             Err(failure) => state.failure = Some(failure.message),
         }

@@ -74,7 +74,7 @@ impl Screen {
     }
 
     /// Writes the rows that differ.
-    pub(super) fn draw(&mut self, state: &mut State, paper: &Paper) -> io::Result<()> {
+    pub(super) fn draw(&mut self, state: &mut State, paper: Paper) -> io::Result<()> {
         self.size = size()?;
         let (columns, rows) = self.size;
         let lines = view::screen(state, paper, columns.max(FEWEST), rows);

@@ -80,7 +80,7 @@ fn overview() -> Overview {
 }
 
 fn shown(paper: Paper, columns: u16) -> String {
-    let lines = view::lines(&overview(), &Query::default(), &paper, columns, now());
+    let lines = view::lines(&overview(), &Query::default(), paper, columns, now());
     lines.iter().map(|line| paper.print(line, usize::from(columns)) + "\n").collect()
 }
 

@@ -28,7 +28,7 @@ const EVENTS: usize = 50;
 const LABEL: usize = 7;
 
 /// The rows of a terminal of that size.
-pub(super) fn screen(state: &mut State, paper: &Paper, columns: u16, rows: u16) -> Vec<Line> {
+pub(super) fn screen(state: &mut State, paper: Paper, columns: u16, rows: u16) -> Vec<Line> {
     let rows = usize::from(rows);
     let now = Timestamp::now();
     let all = match (&state.overview, &state.failure) {
@@ -62,7 +62,7 @@ pub(super) fn screen(state: &mut State, paper: &Paper, columns: u16, rows: u16) 
 }
 
 /// Everything, in lines that fit.
-pub(super) fn lines(overview: &Overview, query: &Query, paper: &Paper, columns: u16, now: Timestamp) -> Vec<Line> {
+pub(super) fn lines(overview: &Overview, query: &Query, paper: Paper, columns: u16, now: Timestamp) -> Vec<Line> {
     let mut lines = Vec::new();
     let columns = usize::from(columns);
     let tone = overview.tone();
@@ -71,14 +71,14 @@ pub(super) fn lines(overview: &Overview, query: &Query, paper: &Paper, columns: 
         let begin = if lines.is_empty() { mark.clone() } else { Line::of(Ink::Plain, "  ") };
         lines.push(begin.and(Ink::Bold, part));
     }
-    summary(&mut lines, overview, *paper, columns, now);
+    summary(&mut lines, overview, paper, columns, now);
     for trouble in &overview.troubles {
         lines.push(Line::default());
-        told(&mut lines, trouble, *paper, columns, now);
+        told(&mut lines, trouble, paper, columns, now);
     }
-    certificates(&mut lines, overview, query, *paper, columns, now);
-    nodes(&mut lines, overview, *paper, columns, now);
-    events(&mut lines, overview, *paper, columns);
+    certificates(&mut lines, overview, query, paper, columns, now);
+    nodes(&mut lines, overview, paper, columns, now);
+    events(&mut lines, overview, paper, columns);
     lines
 }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Event, hook, lock, webhook};
 use crate::clock::Clock;
 use crate::config::{Receiver, Target};
-use crate::model::printable;
+use crate::model::{chain, printable};
 use crate::store::{self, Letter, Store};
 
 /// For how long nobody else tries a letter that is being delivered: longer than any takes.
@@ -66,11 +66,11 @@ async fn settle(store: &Store, letter: &Letter, again: Option<Timestamp>) -> Res
 async fn attempt(target: &Target, letter: &Letter) -> Option<SignedDuration> {
     let event: Event = serde_json::from_value(letter.event.clone()).ok()?;
     let document = serde_json::to_vec(&event).ok()?;
-    let (occasion, receiver) = (event.event, target.to_string());
+    let (occasion, receiver) = (event.occasion, target.to_string());
     let (error, again) = match target {
         Target::Hook { run } => match hook::run(run, &event, &document).await {
             Ok(()) => (None, None),
-            Err(error) => (Some(chain(&error)), None),
+            Err(error) => (Some(printable(&chain(&error), SHOWN)), None),
         },
         Target::Webhook { url, token_file, root_ca } => {
             let posted = webhook::post(url, token_file.as_deref(), root_ca.as_deref(), &letter.id, document).await;
@@ -78,7 +78,7 @@ async fn attempt(target: &Target, letter: &Letter) -> Option<SignedDuration> {
                 Ok(()) => (None, None),
                 Err(error) => {
                     let pause = usize::try_from(letter.attempts.saturating_sub(1)).ok().and_then(|at| PAUSES.get(at));
-                    (Some(chain(&error)), pause.filter(|_| error.is_passing()))
+                    (Some(printable(&chain(&error), SHOWN)), pause.filter(|_| error.is_passing()))
                 }
             }
         }
@@ -93,14 +93,4 @@ async fn attempt(target: &Target, letter: &Letter) -> Option<SignedDuration> {
         }
     }
     again.map(|seconds| SignedDuration::from_secs(*seconds))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    printable(&text, SHOWN)
 }

@@ -21,7 +21,7 @@ pub(super) fn find(report: &Report, told: &mut Told, first: bool, is_whole: bool
     for certificate in &report.certificates {
         let seen = told.certificates.entry(certificate.name.clone()).or_default();
         let found = changes(certificate, seen, now);
-        events.extend(found.into_iter().filter(|event| !first || event.event == Occasion::Expiring));
+        events.extend(found.into_iter().filter(|event| !first || event.occasion == Occasion::Expiring));
     }
     let current = troubles(report, now);
     for (about, (text, event)) in &current {
@@ -46,7 +46,7 @@ fn changes(certificate: &CertificateReport, seen: &mut Seen, now: Timestamp) -> 
     if let Some(number) = certificate.generation.filter(|_| is_new) {
         seen.generation = number;
         let until = certificate.not_after.map(|end| format!(", valid until {end}")).unwrap_or_default();
-        events.push(event(Occasion::Renewed, now, certificate, format!("certificate {name} is new{until}")));
+        events.push(event(Occasion::Renewed, now, certificate, &format!("certificate {name} is new{until}")));
     }
     for node in &certificate.nodes {
         let is_served = node.state == NodeState::InSync;
@@ -62,7 +62,7 @@ fn changes(certificate: &CertificateReport, seen: &mut Seen, now: Timestamp) -> 
         // What was there before anybody looked is none.
         if before.map_or(is_new, |before| before != serial) {
             let message = format!("certificate {name} is served by {}", node.name);
-            let loaded = event(Occasion::Loaded, now, certificate, message);
+            let loaded = event(Occasion::Loaded, now, certificate, &message);
             events.push(Event { node: Some(node.name.clone()), ..loaded });
         }
     }
@@ -77,7 +77,7 @@ fn changes(certificate: &CertificateReport, seen: &mut Seen, now: Timestamp) -> 
             format!("certificate {name} expires at {end}, in {} hours", left.as_hours())
         };
         let hint = certificate.problem.as_ref().map(|problem| printable(problem, MESSAGE));
-        events.push(Event { hint, ..event(Occasion::Expiring, now, certificate, message) });
+        events.push(Event { hint, ..event(Occasion::Expiring, now, certificate, &message) });
     }
     seen.expiring = (passed > 0).then_some((end, passed.max(before)));
     events
@@ -93,7 +93,7 @@ fn troubles(report: &Report, now: Timestamp) -> BTreeMap<String, (String, Event)
     };
     for certificate in &report.certificates {
         if let Some(problem) = &certificate.problem {
-            let event = event(Occasion::Failed, now, certificate, problem.clone());
+            let event = event(Occasion::Failed, now, certificate, problem);
             add(format!("certificate {}", certificate.name), problem, event);
         }
     }
@@ -107,8 +107,8 @@ fn troubles(report: &Report, now: Timestamp) -> BTreeMap<String, (String, Event)
             (None, None, None) => "hotcert".to_owned(),
         };
         let base = match known {
-            Some(certificate) => event(Occasion::Failed, now, certificate, problem.message.clone()),
-            None => bare(Occasion::Failed, now, problem.message.clone()),
+            Some(certificate) => event(Occasion::Failed, now, certificate, &problem.message),
+            None => bare(Occasion::Failed, now, &problem.message),
         };
         let (certificate, hint) = (problem.certificate.clone(), problem.hint.clone());
         add(about, &problem.message, Event { certificate, node: problem.node.clone(), hint, ..base });
@@ -121,11 +121,11 @@ fn troubles(report: &Report, now: Timestamp) -> BTreeMap<String, (String, Event)
     all.into_iter().map(joined).collect()
 }
 
-fn bare(occasion: Occasion, now: Timestamp, message: String) -> Event {
+fn bare(occasion: Occasion, now: Timestamp, message: &str) -> Event {
     Event {
         version: VERSION,
         id: String::new(),
-        event: occasion,
+        occasion,
         at: now,
         certificate: None,
         domains: Vec::new(),
@@ -135,12 +135,12 @@ fn bare(occasion: Occasion, now: Timestamp, message: String) -> Event {
         serial: None,
         not_before: None,
         not_after: None,
-        message: printable(&message, MESSAGE),
+        message: printable(message, MESSAGE),
         hint: None,
     }
 }
 
-fn event(occasion: Occasion, now: Timestamp, certificate: &CertificateReport, message: String) -> Event {
+fn event(occasion: Occasion, now: Timestamp, certificate: &CertificateReport, message: &str) -> Event {
     Event {
         certificate: Some(certificate.configured_name.clone()),
         domains: certificate.domains.clone(),

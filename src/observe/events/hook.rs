@@ -21,7 +21,7 @@ pub(super) async fn run(words: &[String], event: &Event, document: &[u8]) -> Res
 fn environment(event: &Event) -> Vec<(&'static str, String)> {
     let domains: Vec<_> = event.domains.iter().map(ToString::to_string).collect();
     let all = [
-        ("HOTCERT_EVENT", Some(event.event.to_string())),
+        ("HOTCERT_EVENT", Some(event.occasion.to_string())),
         ("HOTCERT_EVENT_ID", Some(event.id.clone())),
         ("HOTCERT_CERTIFICATE", event.certificate.as_ref().map(ToString::to_string)),
         ("HOTCERT_DOMAINS", Some(domains.join(" ")).filter(|domains| !domains.is_empty())),

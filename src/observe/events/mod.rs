@@ -1,6 +1,6 @@
 //! Tells other programs what happens: each thing once, whoever found it, and not again after a restart.
 //!
-//! What there is to tell is found by comparing how things stand with what was seen last ([`find`](find::find)), which is in the store
+//! What there is to tell is found by comparing how things stand with what was seen last (`find`), which is in the store
 //! with the letters that are still to be delivered. So it does not matter which process looks, and a crash loses nothing: at worst
 //! somebody is told again, by the same id, what they were told in the moment of the crash. Nobody who renews or loads waits for any
 //! of it.
@@ -36,7 +36,8 @@ pub struct Event {
     /// What tells it from others: who gets it twice may drop one.
     id: String,
     /// What it is.
-    event: Occasion,
+    #[serde(rename = "event")]
+    occasion: Occasion,
     /// When it was noticed.
     at: Timestamp,
     certificate: Option<CertName>,
@@ -71,8 +72,8 @@ pub async fn tell(
     // Whoever begins to listen is not told all that was so before.
     let events = find::find(report, &mut told, before.is_none(), is_whole, now);
     for event in events {
-        tracing::debug!(event = %event.event, certificate = event.certificate.as_ref().map(tracing::field::display), "to be told");
-        for receiver in receivers.iter().filter(|receiver| receiver.on.contains(&event.event)) {
+        tracing::debug!(event = %event.occasion, certificate = event.certificate.as_ref().map(tracing::field::display), "to be told");
+        for receiver in receivers.iter().filter(|receiver| receiver.on.contains(&event.occasion)) {
             let (id, to) = (event.id.clone(), receiver.target.id());
             let event = serde_json::to_value(&event).unwrap_or_default();
             told.letters.push(Letter { to, id, event, attempts: 0, at: now });

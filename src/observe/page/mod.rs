@@ -1,7 +1,7 @@
 //! The status page: one HTML document of how everything stands, with its style and its script.
 //!
-//! The document is whole without the script, which fetches it anew when the server says that there is news ([`crate::observe`]'s
-//! stream), and changes what differs. Nothing is taken from elsewhere, and no text is trusted ([`html`]). Of many certificates one
+//! The document is whole without the script, which fetches it anew when the server says that there is news
+//! (`/live`), and changes what differs. Nothing is taken from elsewhere, and no text is trusted (`html`). Of many certificates one
 //! screenful is shown at a time, worst first, so that a page for 10,000 is as light as one for fifty.
 
 mod certificates;

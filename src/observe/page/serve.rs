@@ -48,16 +48,12 @@ pub(in crate::observe) fn icon(_: &Feed, _: &Parts) -> Answer {
 
 /// `/status.json`: what `hotcert status --json` prints.
 pub(in crate::observe) fn status(feed: &Feed, _: &Parts) -> Answer {
-    match &feed.latest().report {
-        Some(report) => {
-            let json = serde_json::to_vec_pretty(&**report).expect("a report consists of texts, numbers and lists");
-            whole(StatusCode::OK, "application/json", json)
-        }
-        None => {
-            let json = "{\"error\": {\"message\": \"not every node was looked at yet\", \"kind\": \"starting\"}}\n";
-            whole(StatusCode::SERVICE_UNAVAILABLE, "application/json", json)
-        }
+    if let Some(report) = &feed.latest().report {
+        let json = serde_json::to_vec_pretty(&**report).expect("a report consists of texts, numbers and lists");
+        return whole(StatusCode::OK, "application/json", json);
     }
+    let json = "{\"error\": {\"message\": \"not every node was looked at yet\", \"kind\": \"starting\"}}\n";
+    whole(StatusCode::SERVICE_UNAVAILABLE, "application/json", json)
 }
 
 /// `/live`: says when there is news (server-sent events; WHATWG HTML, section 9.2). What is new is for the page to fetch.

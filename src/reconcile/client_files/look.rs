@@ -5,7 +5,7 @@ use super::{FileReport, FileState, Refusal};
 use crate::bundle::{CaCertificate, ClientPem, Unfit};
 use crate::config::Node;
 use crate::haproxy::{HeldFile, Info, Session};
-use crate::model::{ClientFile, NodeName, Sha256, Slot};
+use crate::model::{ClientFile, NodeName, Sha256, Slot, chain};
 use crate::reconcile::{Error, Problem, Reconciler};
 use crate::store::ClientNote;
 
@@ -215,14 +215,4 @@ impl Reconciler<'_> {
         }
         Ok(found)
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }

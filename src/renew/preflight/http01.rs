@@ -1,67 +1,23 @@
 //! Asking for an http-01 challenge ourselves.
 
-use super::super::answer::Answers;
-use super::super::{Error, Renewer};
-use super::{Asked, Misrouted, haproxy_lines, random_token, where_to_ask};
-use crate::config::Solver;
+use super::trial::Reply;
 use crate::model::{Identifier, Token, printable};
 use crate::probe::{self, Answer, Target};
 
 /// How much of a wrong answer is shown, in characters.
 const SHOWN: usize = 60;
 
-impl Renewer<'_> {
-    /// Asks for a random token under a name, there unless the solver says where; whether it was answered. What is answered wrongly
-    /// is an error; where nothing can be asked, that is only said, for the authority may see more than we do.
-    pub(super) async fn ask_http01(
-        &self,
-        name: &Identifier,
-        solver: &Solver,
-        there: Target,
-        thumbprint: &str,
-        answers: &mut Answers<'_>,
-    ) -> Result<bool, Error> {
-        let token = random_token();
-        // A key authorization has this form; a stateless answer must have it.
-        let expected = token.key_authorization(thumbprint);
-        answers.present(solver, name, &token, &expected).await?;
-        let outcome = ask(name, solver, there, &token, &expected, thumbprint).await;
-        answers.withdraw(&solver.name, &token)?;
-        outcome.map(|asked| asked.or_say(name))
-    }
-}
-
-/// Asks for a token whose answer should be `expected`, there unless the solver says where. What is answered wrongly is an error;
-/// `thumbprint` is for the lines that would cure it.
-pub async fn ask(
-    name: &Identifier,
-    solver: &Solver,
-    there: Target,
-    token: &Token,
-    expected: &str,
-    thumbprint: &str,
-) -> Result<Asked, Error> {
-    let misrouted = |asked: String, got: String, meaning| {
-        let lines = haproxy_lines(solver, thumbprint, None);
-        Err(Error::Misrouted(Box::new(Misrouted { name: name.human(), asked, got, meaning, lines })))
-    };
-    let target = match where_to_ask(solver, there).await {
-        Ok(target) => target,
-        Err((place, error)) => return misrouted(place, error, "the probe address has no address"),
-    };
-    let url = format!("http://{name}{}", token.path());
-    match probe::http01(&target, name, token).await {
+/// Asks for a token whose answer should be `expected`.
+pub(super) async fn ask(name: &Identifier, token: &Token, expected: &str, target: &Target) -> Reply {
+    match probe::http01(target, name, token).await {
         Ok(answer) => match judge(&answer, expected) {
-            None => {
-                tracing::debug!(%name, address = %answer.address, "pre-flight passed");
-                Ok(Asked::Answered)
+            None => Reply::Right(answer.address),
+            Some(meaning) => {
+                let asked = format!("http://{name}{} at {}", token.path(), answer.address);
+                Reply::Wrong(asked, describe(&answer), meaning)
             }
-            Some(meaning) => misrouted(format!("{url} at {}", answer.address), describe(&answer), meaning),
         },
-        Err(error) if solver.probe.is_some() => {
-            misrouted(url, error.to_string(), "nothing answers where the pre-flight was told to ask")
-        }
-        Err(error) => Ok(Asked::Unasked(error)),
+        Err(error) => Reply::Silence(error),
     }
 }
 

@@ -4,73 +4,19 @@ mod http01;
 mod lookups;
 mod obstacle;
 mod tls_alpn;
-
-use aws_lc_rs::rand;
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+mod trial;
 
 use jiff::Timestamp;
 
-pub use self::http01::ask as ask_http01;
 use self::lookups::Lookups;
 pub use self::obstacle::Obstacle;
-pub use self::tls_alpn::ask as ask_tls_alpn;
+pub use self::trial::{Asked, Misrouted, Trial, where_to_ask};
 use super::answer::Answers;
 use super::choice::Choice;
 use super::{Error, Renewer};
 use crate::config::{Certificate, Method, Solver, Via};
-use crate::model::{Identifier, Token};
-use crate::probe::{self, Target};
+use crate::model::Identifier;
 use crate::solver;
-
-/// Bytes of a random token; as many as Let's Encrypt uses.
-const TOKEN_BYTES: usize = 32;
-
-/// A challenge would not be answered: what was asked, what came back, and what cures it.
-#[derive(Debug, thiserror::Error)]
-#[error("challenges for {name} would not reach hotcert: asked {asked}, got {got}")]
-pub struct Misrouted {
-    /// The name.
-    pub name: String,
-    /// What was asked, and where.
-    pub asked: String,
-    /// What came back.
-    pub got: String,
-    /// What is wrong, in words.
-    pub meaning: &'static str,
-    /// The lines that `HAProxy` needs.
-    pub lines: String,
-}
-
-impl Misrouted {
-    /// What to do about it, for people.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        format!("{}; no order was spent. HAProxy needs:\n\n{}", self.meaning, self.lines)
-    }
-}
-
-/// What came of asking for a challenge that somebody should answer.
-#[derive(Debug)]
-pub enum Asked {
-    /// It was answered.
-    Answered,
-    /// Nobody could be asked, so that nothing is known.
-    Unasked(probe::Error),
-}
-
-impl Asked {
-    /// Whether it was answered; that nobody could be asked is only said, for the authority may see more than we do.
-    fn or_say(self, name: &Identifier) -> bool {
-        match self {
-            Self::Answered => true,
-            Self::Unasked(error) => {
-                tracing::warn!(%name, %error, "pre-flight could not ask; the authority may see more than we do, so the order goes on");
-                false
-            }
-        }
-    }
-}
 
 /// Who orders, and where.
 pub(super) struct Applicant<'a> {
@@ -119,10 +65,14 @@ impl Renewer<'_> {
         answers: &mut Answers<'_>,
     ) -> Result<(), Error> {
         lookups.check(name, solver, applicant).await?;
-        let (there, thumbprint) = (lookups.where_to_ask(name), applicant.thumbprint);
         let is_proved = match &solver.method {
-            Method::Http01(_) => self.ask_http01(name, solver, there, thumbprint, answers).await?,
-            Method::TlsAlpn01 { .. } => self.ask_tls_alpn(name, solver, there, thumbprint, answers).await?,
+            Method::Http01(_) | Method::TlsAlpn01 { .. } => {
+                let trial = Trial::new(name, solver, applicant.thumbprint);
+                answers.present(solver, name, &trial.token, &trial.expected()).await?;
+                let asked = trial.ask(lookups.where_to_ask(name)).await;
+                answers.withdraw(&solver.name, &trial.token)?;
+                asked?.or_say(name)
+            }
             Method::Dns01(dns) => return self.check_dns01(name, dns).await,
             Method::DnsPersist01 => return Ok(()),
         };
@@ -149,21 +99,4 @@ pub fn haproxy_lines(solver: &Solver, thumbprint: &str, version: Option<(u32, u3
         Method::TlsAlpn01 { listen } => solver::haproxy_tls_lines(*listen),
         Method::Dns01(_) | Method::DnsPersist01 => String::new(),
     }
-}
-
-/// Where to ask: there, unless we are told otherwise. The error has where that should have been.
-pub async fn where_to_ask(solver: &Solver, there: Target) -> Result<Target, (String, String)> {
-    let Some(place) = &solver.probe else { return Ok(there) };
-    match tokio::net::lookup_host((place.host.as_str(), place.port)).await {
-        Ok(mut addresses) => Ok(addresses.next().map_or(there, Target::Address)),
-        Err(error) => Err((place.to_string(), error.to_string())),
-    }
-}
-
-/// A token that nobody can know, of the form in which authorities make them.
-#[must_use]
-pub fn random_token() -> Token {
-    let mut bytes = [0; TOKEN_BYTES];
-    rand::fill(&mut bytes).expect("the system's random numbers are available");
-    BASE64_URL_SAFE_NO_PAD.encode(bytes).parse().expect("base64url is a token")
 }

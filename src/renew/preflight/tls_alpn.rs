@@ -6,72 +6,32 @@ use aws_lc_rs::digest::{SHA256, digest};
 use x509_parser::der_parser::oid;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::super::answer::Answers;
-use super::super::{Error, Renewer};
-use super::{Asked, Misrouted, haproxy_lines, random_token, where_to_ask};
-use crate::config::Solver;
+use super::trial::Reply;
 use crate::model::{ALPN_PROTOCOL, Identifier};
 use crate::probe::{self, Served, Target};
 
-impl Renewer<'_> {
-    /// Shakes hands for a random challenge of a name, and says whether it was answered. What is answered wrongly is an error; where
-    /// nothing can be asked, that is only said, for the authority may see more than we do.
-    pub(super) async fn ask_tls_alpn(
-        &self,
-        name: &Identifier,
-        solver: &Solver,
-        there: Target,
-        thumbprint: &str,
-        answers: &mut Answers<'_>,
-    ) -> Result<bool, Error> {
-        let token = random_token();
-        let expected = token.key_authorization(thumbprint);
-        answers.present(solver, name, &token, &expected).await?;
-        let outcome = ask(name, solver, there, &expected).await;
-        answers.withdraw(&solver.name, &token)?;
-        outcome.map(|asked| asked.or_say(name))
-    }
-}
-
-/// Shakes hands for a challenge whose key authorization should be `expected`, there unless the solver says where. What is answered
-/// wrongly is an error.
-pub async fn ask(name: &Identifier, solver: &Solver, there: Target, expected: &str) -> Result<Asked, Error> {
-    let misrouted = |asked: String, got: String, meaning| {
-        let lines = haproxy_lines(solver, "", None);
-        Err(Error::Misrouted(Box::new(Misrouted { name: name.human(), asked, got, meaning, lines })))
-    };
-    let target = match where_to_ask(solver, there).await {
-        Ok(target) => target,
-        Err((place, error)) => return misrouted(place, error, "the probe address has no address"),
-    };
+/// Shakes hands for a challenge whose key authorization should be `expected`.
+pub(super) async fn ask(name: &Identifier, expected: &str, target: &Target) -> Reply {
     let asked = |address: SocketAddr| format!("acme-tls/1 for {} at {address}", name.handshake_name());
-    match probe::tls_alpn(&target, name).await {
+    match probe::tls_alpn(target, name).await {
         Ok((address, served)) => match judge(&served, expected) {
-            None => {
-                tracing::debug!(%name, %address, "pre-flight passed");
-                Ok(Asked::Answered)
-            }
-            Some(meaning) => misrouted(asked(address), describe(&served), meaning),
+            None => Reply::Right(address),
+            Some(meaning) => Reply::Wrong(asked(address), describe(&served), meaning),
         },
-        Err(error @ probe::Error::Refused { address, .. }) => misrouted(
-            asked(address),
-            error.to_string(),
-            "something else ends TLS there: HAProxy itself, which must pass acme-tls/1 on, or another hotcert",
-        ),
+        Err(error @ probe::Error::Refused { address, .. }) => {
+            let meaning =
+                "something else ends TLS there: HAProxy itself, which must pass acme-tls/1 on, or another hotcert";
+            Reply::Wrong(asked(address), error.to_string(), meaning)
+        }
         Err(error @ probe::Error::Protocol { address, .. }) => {
             let meaning = if error.is_hang_up() {
                 "HAProxy passes acme-tls/1 on, and cannot reach hotcert: look at the address of the `server` line"
             } else {
                 "what listens there speaks no TLS"
             };
-            misrouted(asked(address), error.to_string(), meaning)
+            Reply::Wrong(asked(address), error.to_string(), meaning)
         }
-        Err(error) if solver.probe.is_some() => misrouted(
-            "acme-tls/1".to_owned(),
-            error.to_string(),
-            "nothing answers where the pre-flight was told to ask",
-        ),
-        Err(error) => Ok(Asked::Unasked(error)),
+        Err(error) => Reply::Silence(error),
     }
 }
 
@@ -110,7 +70,7 @@ mod tests {
     async fn only_the_certificate_of_the_challenge_passes() {
         let responder = Responder::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let name = "a.test".parse().unwrap();
-        responder.add(&name, &random_token(), "t.thumb").await.unwrap();
+        responder.add(&name, &"t".parse().unwrap(), "t.thumb").await.unwrap();
         let (_, mut served) = probe::tls_alpn(&Target::Address(responder.local_addr()), &name).await.unwrap();
         assert_eq!(judge(&served, "t.thumb"), None);
         assert!(judge(&served, "t.other").unwrap().contains("another program"));

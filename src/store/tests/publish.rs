@@ -1,4 +1,4 @@
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use super::*;
 use crate::store::publish::{Ownership, check_directory, prepare, publish, published, sweep};
@@ -49,6 +49,18 @@ fn only_our_own_leftovers_are_swept() {
     }
     assert_eq!(sweep(dir.path()).unwrap(), 2);
     assert_eq!(tree(dir.path()), [".a.pem.hotcert-1-x", ".other", "a.hotcert-1-1"]);
+}
+
+#[test]
+fn a_new_file_belongs_to_whoever_has_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(dir.path(), Some(65534), None).unwrap();
+    }
+    let owner = fs::metadata(dir.path()).unwrap().uid();
+    assert!(publish(dir.path(), FILE, "one", &Ownership::default()).unwrap());
+    assert_eq!(fs::metadata(dir.path().join(FILE)).unwrap().uid(), owner);
+    assert!(!publish(dir.path(), FILE, "one", &Ownership::default()).unwrap());
 }
 
 #[test]

@@ -38,6 +38,8 @@ fn served(certificate: CertificateReport, serial: Option<&str>) -> CertificateRe
         state: if serial.is_some() { NodeState::InSync } else { NodeState::Absent },
         serial: serial.map(|serial| serial.parse().unwrap()),
         verified: Verified::None,
+        not_after: None,
+        shown_not_after: None,
         detail: None,
     };
     CertificateReport { nodes: vec![node], ..certificate }
@@ -49,7 +51,7 @@ fn report(certificates: Vec<CertificateReport>) -> Report {
 
 /// What is found, in one word each.
 fn found(report: &Report, told: &mut Told, first: bool, is_whole: bool, now: &str) -> Vec<String> {
-    find(report, told, first, is_whole, at(now)).iter().map(|event| event.event.to_string()).collect()
+    find(report, told, first, is_whole, at(now)).iter().map(|event| event.occasion.to_string()).collect()
 }
 
 const NOW: &str = "2026-01-02T00:00:00Z";
