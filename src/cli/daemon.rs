@@ -50,6 +50,7 @@ fn repeats(node: &Node, other: &Node) -> bool {
         owner: node.owner.clone().or(other.owner.clone()),
         group: node.group.clone().or(other.group.clone()),
         mode: node.mode.or(other.mode),
+        push_pace: other.push_pace,
         ca_files: if node.ca_files.is_empty() { other.ca_files.clone() } else { node.ca_files.clone() },
         crl_files: if node.crl_files.is_empty() { other.crl_files.clone() } else { node.crl_files.clone() },
     };

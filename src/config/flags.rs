@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::parse::check_mail;
-use super::{Certificate, Config, Eab, Error, Issuer, Method, Node, Order, Setting, Solver, Via, kinds};
+use super::{Certificate, Config, Eab, Error, Issuer, Method, Node, Order, PushPace, Setting, Solver, Via, kinds};
 use crate::model::{Address, Authority, CertName, ChallengeKind, DirectoryUrl, Identifier, KeyType};
 
 /// Flags that stand for nodes and the store.
@@ -139,6 +139,7 @@ impl Node {
             owner: None,
             group: None,
             mode: None,
+            push_pace: PushPace::default(),
             ca_files: Vec::new(),
             crl_files: Vec::new(),
         }

@@ -114,12 +114,40 @@ pub struct Node {
     pub group: Option<String>,
     /// The mode of published files.
     pub mode: Option<u32>,
+    /// How fast many certificates follow each other.
+    #[serde(default)]
+    pub push_pace: PushPace,
     /// Files with the authorities of clients, as `HAProxy` names them, which is where they are.
     #[serde(default)]
     pub ca_files: Vec<Slot>,
     /// Files with their revocation lists, likewise.
     #[serde(default)]
     pub crl_files: Vec<Slot>,
+}
+
+/// How fast many certificates are pushed into a node, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PushPace {
+    /// `HAProxy` gets as much time for its clients after each as it took for the certificate.
+    #[default]
+    Adaptive,
+    /// As fast as it takes them.
+    Full,
+}
+
+impl PushPace {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Adaptive, Self::Full];
+
+    /// As it stands in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Adaptive => "adaptive",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// One managed certificate.

@@ -1,5 +1,7 @@
 //! The way to one worker: straight to its socket, or through its master.
 
+use std::time::Duration;
+
 use super::command::Command;
 use super::error::Error;
 use super::info::Capabilities;
@@ -20,6 +22,14 @@ impl Channel {
         match self {
             Self::Socket(wire) => wire.is_in_step(),
             Self::Master(master) => master.is_in_step(),
+        }
+    }
+
+    /// How long replies were waited for since this was asked last.
+    pub(super) fn take_waited(&mut self) -> Duration {
+        match self {
+            Self::Socket(wire) => wire.take_waited(),
+            Self::Master(master) => master.take_waited(),
         }
     }
 

@@ -42,6 +42,7 @@ pub(super) struct Master {
     address: Address,
     pub(super) target: Target,
     failed: bool,
+    waited: Duration,
 }
 
 /// A worker that finishes its connections, after a reload.
@@ -59,12 +60,17 @@ pub struct OldWorker {
 
 impl Master {
     pub(super) fn new(connect: &dyn Connect, address: &Address, target: Target) -> Self {
-        Self { connect: connect.share(), address: address.clone(), target, failed: false }
+        Self { connect: connect.share(), address: address.clone(), target, failed: false, waited: Duration::ZERO }
     }
 
     /// Whether nothing went wrong that leaves open what was done.
     pub(super) fn is_in_step(&self) -> bool {
         !self.failed
+    }
+
+    /// How long replies were waited for since this was asked last.
+    pub(super) fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     /// Sends a command and reads its reply.
@@ -90,7 +96,8 @@ impl Master {
         bytes.extend_from_slice(&wire);
 
         self.failed = true;
-        let end = Instant::now() + RECREATED;
+        let began = Instant::now();
+        let end = began + RECREATED;
         let reply = loop {
             match self.ask_once(command, &bytes, limit).await {
                 // Nothing was sent, or sending it again does no harm.
@@ -101,6 +108,7 @@ impl Master {
             sleep(PAUSE).await;
         };
         self.failed = false;
+        self.waited += began.elapsed();
         Ok(reply)
     }
 

@@ -105,6 +105,11 @@ impl Session {
         self.wire.is_in_step()
     }
 
+    /// How long the worker took for its answers since this was asked last.
+    pub fn take_waited(&mut self) -> Duration {
+        self.wire.take_waited()
+    }
+
     /// Names of all certificates, and the open transaction.
     pub async fn certificates(&mut self) -> Result<Certificates, Error> {
         let command = Command::ShowCertificates;
@@ -277,13 +282,21 @@ impl Session {
         Ok(())
     }
 
-    fn loaded(&self, command: Command<'_>, reply: &str) -> Result<Option<Loaded>, Error> {
+    pub(super) fn loaded(&self, command: Command<'_>, reply: &str) -> Result<Option<Loaded>, Error> {
         if let Some(loaded) = Loaded::parse(reply, self.info.payload_limit.bufsize) {
             return Ok(Some(loaded));
         }
         match Rejection::of(reply) {
             Rejection::NoSlot => Ok(None),
             rejection => Err(rejected(command, rejection)),
+        }
+    }
+
+    /// The connection, where several commands may be on their way on it at once.
+    pub(super) fn pipeline(&mut self) -> Option<&mut Wire> {
+        match &mut self.wire {
+            Channel::Socket(wire) if self.info.capabilities().pipelining => Some(wire),
+            _ => None,
         }
     }
 

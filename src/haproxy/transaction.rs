@@ -1,4 +1,4 @@
-//! The certificate transaction as a typestate: [`Session`] → [`Staged`] → [`Session`].
+//! The certificate transaction as a typestate: [`Session`] → [`Staged`] → [`Session`], or the next [`Staged`].
 //!
 //! `HAProxy` has one open transaction per process, without an owner, that outlives connections. So whoever stages ends it by
 //! [`Staged::commit`] or [`Staged::abort`]; dropping a [`Staged`] leaves it open, for `Drop` cannot wait for an answer.
@@ -44,17 +44,38 @@ impl Session {
             Ok(reply) => reply,
             Err(error) => return Err(self.failed(error)),
         };
-        match SetReply::of(&reply) {
+        let mut staged = self.opened(slot, bundle, &reply).await?;
+        match staged.is_ours().await {
+            Ok(true) => Ok(staged),
+            Ok(false) => Err(staged.undo_foreign().await),
+            Err(error) => Err(staged.session.undo(Some(slot), error).await),
+        }
+    }
+
+    /// Judges the reply to the command that opens a transaction.
+    async fn opened(self, slot: &Slot, bundle: &Bundle, reply: &str) -> Result<Staged, Box<Failed>> {
+        match SetReply::of(reply) {
             SetReply::Created(name) if name == slot.as_str() => {}
             SetReply::Created(name) | SetReply::Updated(name) => {
                 let name: Option<Slot> = name.parse().ok();
                 return Err(self.undo(name.as_ref(), Error::ForeignTransaction { slot: slot.clone() }).await);
             }
-            SetReply::Rejected(rejection) => return Err(self.failed(rejected(command, rejection))),
+            SetReply::Rejected(rejection) => {
+                return Err(self.failed(rejected(Command::Set(slot, bundle), rejection)));
+            }
         }
         tracing::trace!(target: "hotcert::step", "haproxy: certificate set");
-        let mut staged = Staged { session: self, slot: slot.clone(), facts: bundle.facts().clone() };
-        match staged.is_ours().await {
+        Ok(Staged { session: self, slot: slot.clone(), facts: bundle.facts().clone() })
+    }
+
+    /// Judges what came of the second half of [`Staged::commit_and_stage`].
+    async fn next(self, slot: &Slot, bundle: &Bundle, set: &str, shown: &str) -> Result<Staged, Box<Failed>> {
+        if reply::is_locked(set) {
+            return self.stage(slot, bundle).await;
+        }
+        let mut staged = self.opened(slot, bundle, set).await?;
+        let is_ours = if reply::is_locked(shown) { staged.is_ours().await } else { staged.is_shown(shown) };
+        match is_ours {
             Ok(true) => Ok(staged),
             Ok(false) => Err(staged.undo_foreign().await),
             Err(error) => Err(staged.session.undo(Some(slot), error).await),
@@ -78,6 +99,33 @@ impl Session {
         }
         self.failed(error)
     }
+}
+
+impl Failed {
+    /// Goes on with the next transaction after one that failed.
+    async fn and_stage(
+        self: Box<Self>,
+        slot: &Slot,
+        bundle: &Bundle,
+    ) -> (Result<(), Error>, Result<Staged, Box<Self>>) {
+        let Self { error, session } = *self;
+        let next = match session {
+            Some(session) => session.stage(slot, bundle).await,
+            None => Err(Box::new(Self { error: lost(), session: None })),
+        };
+        (Err(error), next)
+    }
+}
+
+/// What is told of a command that could not be sent after another one had failed.
+fn lost() -> Error {
+    Error::Closed { command: "set ssl cert", source: None }
+}
+
+/// Whether no transaction on a slot is open after an `abort`.
+fn has_ended(aborted: &str, slot: &Slot) -> bool {
+    aborted == format!("Transaction aborted for certificate '{slot}'!")
+        || matches!(Rejection::of(aborted), Rejection::NoTransaction)
 }
 
 impl Staged {
@@ -129,6 +177,51 @@ impl Staged {
         Ok(self.session)
     }
 
+    /// Commits, and opens the next transaction. Where the version bears it, that is one write, so that `HAProxy` never waits for us
+    /// between the two. An `abort` between them lets no failure of the first one poison the next; after a good commit there is
+    /// nothing to abort. The look that the next one is ours goes with it, and since nothing is awaited before its commit, that is not
+    /// preceded by another.
+    ///
+    /// Where the first half fails, nothing of it is open any more, or the second one has no session.
+    pub async fn commit_and_stage(
+        self,
+        slot: &Slot,
+        bundle: &Bundle,
+    ) -> (Result<(), Error>, Result<Self, Box<Failed>>) {
+        let Self { mut session, slot: own, facts } = self;
+        let (can, limit) = (session.info().capabilities(), session.info().payload_limit);
+        let commit = Command::Commit(&own);
+        let commands = [commit, Command::Abort(&own), Command::Set(slot, bundle), Command::ShowTransaction(slot)];
+        let replies = match session.pipeline() {
+            Some(wire) => Some(wire.ask_at_once(commands, can, limit).await),
+            None => None,
+        };
+        let [committed, aborted, set, shown] = match replies {
+            Some(Ok(replies)) => replies,
+            // How far it came is not known.
+            Some(Err(error)) if !matches!(error, Error::TooLarge { .. }) => {
+                return (Err(error), Err(session.failed(lost())));
+            }
+            // One after the other; nothing was sent yet.
+            _ => {
+                return match (Self { session, slot: own, facts }).commit().await {
+                    Ok(session) => (Ok(()), session.stage(slot, bundle).await),
+                    Err(failed) => failed.and_stage(slot, bundle).await,
+                };
+            }
+        };
+        let committed = accept(commit, reply::succeeded(&committed, &format!("Committing {own}")));
+        match &committed {
+            Ok(()) => tracing::trace!(target: "hotcert::step", "haproxy: certificate committed"),
+            Err(_) if !has_ended(&aborted, &own) => {
+                let error = committed.expect_err("it is one");
+                return session.undo(Some(&own), error).await.and_stage(slot, bundle).await;
+            }
+            Err(_) => tracing::trace!(target: "hotcert::step", "haproxy: transaction aborted"),
+        }
+        (committed, session.next(slot, bundle, &set, &shown).await)
+    }
+
     /// Ends the transaction without a change.
     pub async fn abort(mut self) -> Result<Session, Box<Failed>> {
         match self.session.abort_stale(&self.slot).await {
@@ -138,7 +231,13 @@ impl Staged {
     }
 
     async fn is_ours(&mut self) -> Result<bool, Error> {
-        let open = self.session.transaction(&self.slot).await?;
+        let reply = self.session.ask(Command::ShowTransaction(&self.slot)).await?;
+        self.is_shown(&reply)
+    }
+
+    /// Whether what is open is what was staged, by the description of it.
+    fn is_shown(&self, reply: &str) -> Result<bool, Error> {
+        let open = self.session.loaded(Command::ShowTransaction(&self.slot), reply)?;
         Ok(open.is_some_and(|loaded| loaded.is(&self.facts)))
     }
 

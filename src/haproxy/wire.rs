@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::Decoder;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::codec::{CodecError, MAX_REPLY, ReplyCodec};
 use super::command::Command;
@@ -43,11 +43,17 @@ pub(super) struct Wire {
     codec: ReplyCodec,
     buffer: BytesMut,
     failed: bool,
+    waited: Duration,
 }
 
 impl Wire {
     pub(super) fn new(stream: Box<dyn Stream>) -> Self {
-        Self { stream, codec: ReplyCodec::default(), buffer: BytesMut::new(), failed: false }
+        Self { stream, codec: ReplyCodec::default(), buffer: BytesMut::new(), failed: false, waited: Duration::ZERO }
+    }
+
+    /// How long replies were waited for since this was asked last.
+    pub(super) fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     /// Whether replies still belong to the commands that were sent.
@@ -69,6 +75,30 @@ impl Wire {
     ) -> Result<String, Error> {
         self.send(command, can, limit).await?;
         self.receive(command).await
+    }
+
+    /// Sends several commands in one write, and reads their replies. Only where the version bears it.
+    pub(super) async fn ask_at_once<const N: usize>(
+        &mut self,
+        commands: [Command<'_>; N],
+        can: Capabilities,
+        limit: PayloadLimit,
+    ) -> Result<[String; N], Error> {
+        let mut wires = Vec::with_capacity(N);
+        for command in commands {
+            wires.push(wire(command, can, limit)?);
+        }
+        // One allocation of the final size: growing would leave copies of a key behind in freed memory.
+        let mut all = Zeroizing::new(Vec::with_capacity(wires.iter().map(|wire| wire.len()).sum()));
+        for wire in wires {
+            all.extend_from_slice(&wire);
+        }
+        self.write(commands[0].name(), &all).await?;
+        let mut replies = Vec::with_capacity(N);
+        for command in commands {
+            replies.push(self.receive(command).await?);
+        }
+        Ok(replies.try_into().expect("each command has a reply"))
     }
 
     /// Sends several commands and reads their replies, with as many on their way as the version bears.
@@ -138,18 +168,16 @@ impl Wire {
     }
 
     async fn send(&mut self, command: Command<'_>, can: Capabilities, limit: PayloadLimit) -> Result<(), Error> {
-        let name = command.name();
+        self.write(command.name(), &wire(command, can, limit)?).await
+    }
+
+    async fn write(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), Error> {
         if self.failed {
             return Err(Error::Closed { command: name, source: None });
         }
-        let wire = command.wire(can, limit).map_err(|source| Error::TooLarge {
-            command: name,
-            subject: command.subject(),
-            source,
-        })?;
         // Until it is known to be well, a caller who goes away leaves a stream that nobody may use.
         self.failed = true;
-        match timeout(SILENCE, write(&mut self.stream, &wire)).await {
+        match timeout(SILENCE, write(&mut self.stream, bytes)).await {
             Ok(Ok(())) => self.failed = false,
             Ok(Err(source)) => return Err(Error::Closed { command: name, source: Some(source) }),
             Err(_) => return Err(Error::Silent { command: name, seconds: SILENCE.as_secs() }),
@@ -184,7 +212,8 @@ impl Wire {
     async fn receive(&mut self, command: Command<'_>) -> Result<String, Error> {
         let name = command.name();
         self.failed = true;
-        let end = Instant::now() + REPLY_DEADLINE;
+        let began = Instant::now();
+        let end = began + REPLY_DEADLINE;
         let reply = loop {
             match self.codec.decode(&mut self.buffer) {
                 Ok(Some(reply)) => break reply,
@@ -194,6 +223,7 @@ impl Wire {
             }
         };
         self.failed = false;
+        self.waited += began.elapsed();
         Ok(reply)
     }
 
@@ -207,6 +237,11 @@ impl Wire {
             Err(_) => Err(Error::Endless { command }),
         }
     }
+}
+
+fn wire(command: Command<'_>, can: Capabilities, limit: PayloadLimit) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let too_large = |source| Error::TooLarge { command: command.name(), subject: command.subject(), source };
+    command.wire(can, limit).map_err(too_large)
 }
 
 /// TLS keeps what it was given until it is told that there is no more.

@@ -61,11 +61,19 @@ pub(super) fn settle(desired: &Desired, actual: &Actual) -> Settled {
     }
 
     // What is loaded moves behind its rivals, so those that should stand behind it are loaded after it.
+    let mut by_name: BTreeMap<&Identifier, Vec<usize>> = BTreeMap::new();
+    for (at, contender) in contenders.iter().enumerate() {
+        for name in &contender.names {
+            by_name.entry(name).or_default().push(at);
+        }
+    }
     for at in 0..contenders.len() {
         if loaded.contains(&at) {
-            let followers = (at + 1..contenders.len())
-                .filter(|&other| contenders[other].can_be_loaded() && contenders[at].competes_with(&contenders[other]));
-            loaded.extend(followers.collect::<Vec<_>>());
+            let rivals = contenders[at].names.iter().flat_map(|name| &by_name[name]).copied();
+            let followers = rivals.filter(|&other| {
+                other > at && contenders[other].can_be_loaded() && contenders[at].competes_with(&contenders[other])
+            });
+            loaded.extend(followers);
         }
     }
     Settled { order: loaded.into_iter().map(|at| contenders[at].slot.clone()).collect(), conflicts }

@@ -1,15 +1,15 @@
-//! Applying the plans of all nodes, one certificate after the other.
+//! Applying the plans of all nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::load::{Nodes, ownership};
+use super::load::{Locks, Nodes, ownership};
 use super::observe::{View, own_file};
 use super::{Error, Failure, Reconciler, Seen, Stored};
 use crate::config::Node;
 use crate::haproxy::Session;
 use crate::model::{CertName, NodeName, Slot};
 use crate::plan::{Contents, Step};
-use crate::store::{NodeLock, publish};
+use crate::store::publish;
 
 impl Reconciler<'_> {
     /// Applies the plan of every node. A certificate that fails changes nothing and holds up no other.
@@ -18,7 +18,7 @@ impl Reconciler<'_> {
         stored: &Stored,
         seen: &Seen,
         sessions: BTreeMap<NodeName, Session>,
-        locks: &BTreeMap<NodeName, NodeLock>,
+        locks: &Locks,
     ) -> Vec<Failure> {
         let mut failures = Vec::new();
         let mut nodes = Nodes { views: &seen.views, sessions, locks };
@@ -30,20 +30,15 @@ impl Reconciler<'_> {
                 nodes.sessions.remove(name);
             }
         }
+        let mut certificates = Vec::new();
         for certificate in sequence(nodes.views) {
-            if self.stop.is_cancelled() {
-                break;
-            }
             let Some(generation) = stored.generations.get(&certificate) else { continue };
-            if let Some(missing) = self.missing_node(&certificate, generation.number, seen) {
-                failures.push(missing);
-                continue;
-            }
-            match self.store.bundle(&certificate, generation.number) {
-                Ok(bundle) => failures.extend(self.load(&certificate, generation.number, &bundle, &mut nodes).await),
-                Err(error) => failures.push(Failure::of(&certificate, None, error.into())),
+            match self.missing_node(&certificate, generation.number, seen) {
+                Some(missing) => failures.push(missing),
+                None => certificates.push((certificate, generation.number)),
             }
         }
+        failures.extend(self.load(certificates, &mut nodes).await);
         for name in &reachable {
             for slot in giving_way(&nodes.views[name]) {
                 let Some(bundle) = own_file(&slot) else { continue };

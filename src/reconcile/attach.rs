@@ -34,11 +34,11 @@ impl Entries {
         self.attach.is_none() && self.detach.is_empty()
     }
 
-    /// Finds out what would keep the files from being edited, before anything is changed.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// The crt-list files that have to be edited.
+    pub(super) fn edited(&self) -> impl Iterator<Item = &str> {
         let to = self.attach.iter().filter(|entry| entry.in_file).map(|entry| &entry.to);
         let from = self.detach.iter().filter(|old| old.in_file).map(|old| &old.from);
-        to.chain(from).try_for_each(|entry| Ok(crt_list::check(entry.list.as_ref())?))
+        to.chain(from).map(|entry| entry.list.as_str())
     }
 }
 

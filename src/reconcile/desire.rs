@@ -168,7 +168,7 @@ fn as_loaded(slot: Slot, inventory: &Inventory) -> Slot {
     if is_alias(&slot) || inventory.loaded.contains_key(&slot) {
         return slot;
     }
-    let same = inventory.loaded.keys().find(|other| same_path(other.as_str(), slot.as_str()));
+    let same = inventory.ending_like(slot.as_str()).iter().find(|other| same_path(other.as_str(), slot.as_str()));
     same.cloned().unwrap_or(slot)
 }
 
@@ -194,15 +194,11 @@ fn find(
         [slot] => Ok(Some((*slot).clone())),
         several => Err(Unplaced::Ambiguous { found: join(several.iter()) }),
     };
-    if let Some(slot) = one_of(inventory.loaded.keys().filter(|slot| slot.file_name() == file_name).collect())? {
+    let of_that_name = inventory.ending_like(file_name).iter().filter(|slot| slot.file_name() == file_name);
+    if let Some(slot) = one_of(of_that_name.collect())? {
         return Ok(slot);
     }
-    let has_same_names = |leaf: &Leaf| {
-        leaf.names.len() == certificate.domains.len()
-            && certificate.domains.iter().all(|domain| leaf.names.contains(domain))
-    };
-    let leaves = || inventory.loaded.iter().filter_map(|(slot, loaded)| Some((slot, loaded.leaf.as_ref()?)));
-    let mut same: Vec<_> = leaves().filter(|(_, leaf)| has_same_names(leaf)).collect();
+    let mut same: Vec<_> = inventory.with_names(&certificate.domains).collect();
     // Whoever serves both kinds has a slot for each. A single certificate may get a key of another kind, and keep its slot.
     let is_other = |leaf: &Leaf| leaf.kind.zip(kind).is_some_and(|(found, kind)| found != kind);
     if certificate.kind.is_some() || same.len() > 1 {
@@ -244,8 +240,7 @@ fn attachment(
     if let Some((name, _)) = inventory.list(directory).filter(|_| !is_alias(slot)) {
         return to(name.as_str(), true);
     }
-    let mut holding =
-        inventory.lists.iter().filter(|(_, seen)| seen.entries.iter().any(|entry| entry.name.slot() == Some(slot)));
+    let mut holding = inventory.lists.iter().filter(|(_, seen)| seen.of(slot).next().is_some());
     if let Some((list, seen)) = holding.next() {
         return to(list.as_str(), seen.kind == ListKind::Directory);
     }

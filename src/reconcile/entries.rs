@@ -9,7 +9,7 @@ use std::path::Path;
 use super::desire::Place;
 use super::inventory::Inventory;
 use crate::haproxy::Entry;
-use crate::model::Slot;
+use crate::model::{KeyKind, Slot};
 use crate::plan::{Attachment, Superseded};
 use crate::store::Attached;
 use crate::store::crt_list::{self, Names};
@@ -29,6 +29,8 @@ pub(super) enum ListFile {
     Read {
         entries: Vec<crt_list::Entry>,
         names: Names,
+        /// The places of the entries, in the order of the last parts of their names.
+        by_last_part: Vec<usize>,
     },
 }
 
@@ -59,9 +61,7 @@ impl<'a> Lists<'a> {
         let in_memory: Vec<&Entry> = inventory.entries_of(&to.list, slot).collect();
         let file = &*self.files.entry(to.list.clone()).or_insert_with(|| ListFile::read(&to.list, inventory));
         let (in_file, names): (Vec<_>, _) = match file {
-            ListFile::Read { entries, names } => {
-                (entries.iter().filter(|entry| names.stands_for(&entry.certificate, slot)).collect(), names.clone())
-            }
+            ListFile::Read { names, .. } => (file.lines_of(slot), names.clone()),
             _ => (Vec::new(), Names::default()),
         };
         let of_slot = || made.iter().filter(|made| made.slot == *slot);
@@ -101,15 +101,39 @@ impl ListFile {
         let loaded: Vec<(u32, &str)> =
             loaded.iter().filter_map(|entry| Some((entry.line, entry.name.slot()?.as_str()))).collect();
         let names = Names::compare(&entries, &loaded);
-        Self::Read { entries, names }
+        let mut by_last_part: Vec<usize> = (0..entries.len()).collect();
+        by_last_part.sort_by_key(|&at| crt_list::last_part(&entries[at].certificate));
+        Self::Read { entries, names, by_last_part }
+    }
+
+    /// The lines that stand for a slot, alone or with others, in their order.
+    fn lines_of(&self, slot: &Slot) -> Vec<&crt_list::Entry> {
+        let Self::Read { entries, names, by_last_part } = self else { return Vec::new() };
+        let last = crt_list::last_part(slot.as_str());
+        // A line may leave out the kind of the key.
+        let kinds = KeyKind::ALL.into_iter();
+        let without = kinds.filter_map(|kind| last.strip_suffix(kind.as_str())?.strip_suffix('.'));
+        let mut found: Vec<usize> = [last]
+            .into_iter()
+            .chain(without)
+            .flat_map(|part| {
+                let part_at = |at: &usize| crt_list::last_part(&entries[*at].certificate);
+                let begin = by_last_part.partition_point(|at| part_at(at) < part);
+                let count = by_last_part[begin..].partition_point(|at| part_at(at) == part);
+                &by_last_part[begin..][..count]
+            })
+            .copied()
+            .filter(|&at| names.stands_for(&entries[at].certificate, slot))
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|at| &entries[at]).collect()
     }
 }
 
 impl Inventory {
     /// The entries of a slot in a list.
     pub(super) fn entries_of<'i>(&'i self, list: &str, slot: &'i Slot) -> impl Iterator<Item = &'i Entry> {
-        let entries = self.list(list).map_or(&[][..], |(_, listed)| &listed.entries);
-        entries.iter().filter(move |entry| entry.name.slot() == Some(slot))
+        self.list(list).into_iter().flat_map(move |(_, listed)| listed.of(slot))
     }
 }
 

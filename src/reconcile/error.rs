@@ -247,6 +247,12 @@ impl Error {
         Self::Node { node: node.name.clone(), source }
     }
 
+    /// Whether another program has a transaction open, of which it is known how long that commonly lasts.
+    pub(super) fn meets_another(&self) -> bool {
+        matches!(self, Self::Node { source, .. } if matches!(source, haproxy::Error::ForeignTransaction { .. })
+            || matches!(source.rejection(), Some(haproxy::Rejection::OtherTransaction { .. })))
+    }
+
     /// When it is worth trying again.
     #[must_use]
     pub fn retry(&self) -> Retry {

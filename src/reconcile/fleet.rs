@@ -30,11 +30,16 @@ impl Reconciler<'_> {
 
     /// Notes that the current generation of a certificate was staged on all nodes that could be reached.
     pub(super) fn accept(&self, name: &CertName, number: u64) -> Result<(), Error> {
-        let certificate = &self.config.certificates[name];
-        if self.is_shared(certificate) && self.has_all_nodes_of(certificate) {
+        if self.is_accepted_together(name) {
             self.store.accept(name, Some(number))?;
         }
         Ok(())
+    }
+
+    /// Whether it is noted which generation of a certificate its nodes have accepted.
+    pub(super) fn is_accepted_together(&self, name: &CertName) -> bool {
+        let certificate = &self.config.certificates[name];
+        self.is_shared(certificate) && self.has_all_nodes_of(certificate)
     }
 
     /// Why a new generation may not be loaded now: a node that must be there is not.

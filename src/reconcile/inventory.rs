@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::bundle::Rival;
 use crate::config::Node;
-use crate::haproxy::{Certificates, Entry, Error, Info, ListKind, Loaded, Session, Sni, Status};
+use crate::haproxy::{Certificates, Entry, Error, Info, Leaf, ListKind, Loaded, Session, Sni, Status};
 use crate::model::{Facts, Identifier, Slot};
+use crate::store::crt_list::last_part;
 use crate::store::publish;
 
 /// Everything that one process of `HAProxy` has loaded.
@@ -15,12 +17,33 @@ pub(super) struct Inventory {
     pub(super) loaded: BTreeMap<Slot, Loaded>,
     pub(super) lists: BTreeMap<Slot, Listed>,
     pub(super) sni: Vec<Sni>,
+    /// Slots by the last part of their path, and by the first name of their leaf, for whoever looks for one of them.
+    by_last_part: OnceLock<BTreeMap<String, Vec<Slot>>>,
+    by_first_name: OnceLock<BTreeMap<Identifier, Vec<Slot>>>,
 }
 
 /// A list and what is in it.
 pub(super) struct Listed {
     pub(super) kind: ListKind,
     pub(super) entries: Vec<Entry>,
+    /// The places of the entries, in the order of their slots.
+    by_slot: Vec<usize>,
+}
+
+impl Listed {
+    fn new(kind: ListKind, entries: Vec<Entry>) -> Self {
+        let mut by_slot: Vec<usize> = (0..entries.len()).collect();
+        by_slot.sort_by_key(|&at| entries[at].name.slot());
+        Self { kind, entries, by_slot }
+    }
+
+    /// The entries of a slot, in their order.
+    pub(super) fn of(&self, slot: &Slot) -> impl Iterator<Item = &Entry> + use<'_> {
+        let slot_at = |at: &usize| self.entries[*at].name.slot();
+        let begin = self.by_slot.partition_point(|at| slot_at(at) < Some(slot));
+        let count = self.by_slot[begin..].partition_point(|at| slot_at(at) == Some(slot));
+        self.by_slot[begin..][..count].iter().map(|&at| &self.entries[at])
+    }
 }
 
 impl Inventory {
@@ -40,10 +63,39 @@ impl Inventory {
                 ListKind::Unknown if Path::new(list.as_str()).is_dir() => ListKind::Directory,
                 kind => kind,
             };
-            lists.insert(list, Listed { kind, entries });
+            lists.insert(list, Listed::new(kind, entries));
         }
         let sni = session.sni().await?.unwrap_or_default();
-        Ok(Self { certificates, loaded, lists, sni })
+        let (by_last_part, by_first_name) = Default::default();
+        Ok(Self { certificates, loaded, lists, sni, by_last_part, by_first_name })
+    }
+
+    /// The slots whose path ends in the same part as this one.
+    pub(super) fn ending_like(&self, path: &str) -> &[Slot] {
+        let all = self.by_last_part.get_or_init(|| {
+            let mut all: BTreeMap<String, Vec<Slot>> = BTreeMap::new();
+            for slot in self.loaded.keys() {
+                all.entry(last_part(slot.as_str()).to_owned()).or_default().push(slot.clone());
+            }
+            all
+        });
+        all.get(last_part(path)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The slots whose leaves are for just these names.
+    pub(super) fn with_names<'i>(&'i self, names: &'i [Identifier]) -> impl Iterator<Item = (&'i Slot, &'i Leaf)> {
+        let all = self.by_first_name.get_or_init(|| {
+            let mut all: BTreeMap<Identifier, Vec<Slot>> = BTreeMap::new();
+            for (slot, loaded) in &self.loaded {
+                if let Some(first) = loaded.leaf.as_ref().and_then(|leaf| leaf.names.first()) {
+                    all.entry(first.clone()).or_default().push(slot.clone());
+                }
+            }
+            all
+        });
+        let candidates = names.iter().min().and_then(|first| all.get(first)).into_iter().flatten();
+        let leaves = candidates.filter_map(|slot| Some((slot, self.loaded.get(slot)?.leaf.as_ref()?)));
+        leaves.filter(|(_, leaf)| leaf.names.len() == names.len() && names.iter().all(|name| leaf.names.contains(name)))
     }
 
     /// A list by its name, with or without a slash at the end.
@@ -81,12 +133,7 @@ impl Inventory {
 
     /// What a slot answers for: the filters of its entries, or the names of its leaf where an entry has none.
     pub(super) fn names(&self, slot: &Slot, leaf: &BTreeSet<Identifier>) -> BTreeSet<Identifier> {
-        let mut entries = self
-            .lists
-            .values()
-            .flat_map(|listed| &listed.entries)
-            .filter(|entry| entry.name.slot() == Some(slot))
-            .peekable();
+        let mut entries = self.lists.values().flat_map(|listed| listed.of(slot)).peekable();
         if entries.peek().is_none() {
             return leaf.clone();
         }

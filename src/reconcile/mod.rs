@@ -35,6 +35,7 @@ mod verify;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use client_files::{ClientFiles, FileReport, FileStamp, FileState};
@@ -63,7 +64,7 @@ use crate::config::{Certificate, Config, Node};
 use crate::haproxy::{self, Connect, Session};
 use crate::model::{CertName, NodeName};
 use crate::schedule::Retry;
-use crate::store::{self, Generation, Meta, NodeLock, Source, Store};
+use crate::store::{self, Generation, Meta, Source, Store};
 
 /// How long a round waits for another process of ours to finish with a node. A round takes seconds at most.
 const LOCK_DEADLINE: Duration = Duration::from_secs(30);
@@ -356,7 +357,7 @@ impl Reconciler<'_> {
     }
 
     /// Locks every node, in one order, so that two processes cannot block each other.
-    async fn lock_nodes(&self) -> Result<BTreeMap<NodeName, NodeLock>, Error> {
+    async fn lock_nodes(&self) -> Result<load::Locks, Error> {
         let mut nodes: Vec<_> = self.config.nodes.values().filter(|node| !self.away.contains(&node.name)).collect();
         nodes.sort_by(|a, b| a.socket.cmp(&b.socket));
         let end = tokio::time::Instant::now() + LOCK_DEADLINE;
@@ -365,7 +366,7 @@ impl Reconciler<'_> {
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             let lock = store::until(left, || self.store.try_lock_node(&node.socket.to_string())).await?;
             let busy = || Error::Busy { node: node.name.clone(), waited: LOCK_DEADLINE };
-            locks.insert(node.name.clone(), lock.ok_or_else(busy)?);
+            locks.insert(node.name.clone(), Arc::new(lock.ok_or_else(busy)?));
         }
         Ok(locks)
     }
@@ -375,11 +376,18 @@ impl Reconciler<'_> {
 /// something else changed it, or it took what it does not use.
 fn unserved(report: &Report, waiting: &BTreeSet<CertName>) -> Vec<Failure> {
     let mut unserved = Vec::new();
+    // Many may have failed alike, and many may not be served.
+    let (of_all, of_one): (Vec<_>, Vec<_>) = report.failures.iter().partition(|failure| failure.certificate.is_none());
+    let mut by_certificate: BTreeMap<_, Vec<&Failure>> = BTreeMap::new();
+    for failure in of_one {
+        by_certificate.entry(failure.certificate.as_ref()).or_default().push(failure);
+    }
     let is_stored = |certificate: &&CertificateReport| certificate.generation.is_some();
     let loaded = |certificate: &&CertificateReport| !waiting.contains(&certificate.name);
     for certificate in report.certificates.iter().filter(is_stored).filter(loaded) {
         for node in &certificate.nodes {
-            let is_known = || report.failures.iter().any(|failure| failure.tells_of(&certificate.name, &node.name));
+            let own = by_certificate.get(&Some(&certificate.name)).into_iter().flatten();
+            let is_known = || own.chain(&of_all).any(|failure| failure.tells_of(&certificate.name, &node.name));
             if matches!(node.state, NodeState::Stale | NodeState::Absent | NodeState::Detached) && !is_known() {
                 let (certificate, node, state) = (certificate.name.clone(), node.name.clone(), node.state);
                 let error = Error::Unserved { certificate: certificate.clone(), node: node.clone(), state };

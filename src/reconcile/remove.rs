@@ -180,7 +180,7 @@ fn entries_of(
     let mut made: Vec<&Attached> = made.iter().filter(|made| made.slot == *slot && made.to.list == list).collect();
     let mut leaving = Vec::new();
     let (lines, names) = match ListFile::read(list, inventory) {
-        ListFile::Read { entries, names } => (entries, names),
+        ListFile::Read { entries, names, .. } => (entries, names),
         _ => (Vec::new(), crt_list::Names::default()),
     };
     let mut lines: Vec<_> = lines.into_iter().filter(|line| names.stands_for(&line.certificate, slot)).collect();

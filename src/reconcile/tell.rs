@@ -1,6 +1,6 @@
 //! From what was read and seen to a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kinds;
 use super::observe::View;
@@ -10,13 +10,16 @@ use super::report::{
 use super::verify::{Handshakes, Misserved};
 use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
 use crate::config::Certificate;
-use crate::model::{CertName, Identifier, NodeName};
+use crate::model::{CertName, Identifier, NodeName, Slot};
 use crate::plan::{Reason, Step, Want};
 use crate::store::{Generation, Revocation, Source};
 
 impl Reconciler<'_> {
     /// Puts together what was read and seen.
     pub(super) fn tell(&self, scope: Scope<'_>, stored: Stored, seen: Seen, handshakes: Handshakes) -> Report {
+        let misserved: BTreeSet<&CertName> =
+            handshakes.iter().filter(|(_, outcome)| outcome.is_err()).map(|((_, of), _)| of).collect();
+        let pending = seen.views.iter().map(|(node, view)| (node, Pending::of(view))).collect();
         let certificates = self
             .config
             .certificates
@@ -24,8 +27,8 @@ impl Reconciler<'_> {
             .filter(|certificate| scope.is_none_or(|scope| scope.contains(&certificate.name)))
             .map(|certificate| {
                 let name = &certificate.name;
-                let misserved = handshakes.iter().any(|((_, of), outcome)| of == name && outcome.is_err());
-                let mut nodes = self.served_by(certificate, &seen, &handshakes);
+                let misserved = misserved.contains(name);
+                let mut nodes = self.served_by(certificate, &seen, &pending, &handshakes);
                 let waiting = stored.waiting.get(name);
                 if let Some(waiting) = waiting {
                     for node in &mut nodes {
@@ -114,12 +117,21 @@ impl Reconciler<'_> {
         Report { certificates, nodes, problems, warnings: Vec::new(), failures: Vec::new() }
     }
 
-    fn served_by(&self, certificate: &Certificate, seen: &Seen, handshakes: &Handshakes) -> Vec<ServedBy> {
+    fn served_by(
+        &self,
+        certificate: &Certificate,
+        seen: &Seen,
+        pending: &BTreeMap<&NodeName, Pending<'_>>,
+        handshakes: &Handshakes,
+    ) -> Vec<ServedBy> {
         let name = &certificate.name;
         self.config
             .nodes_of(certificate)
             .map(|node| match seen.views.get(&node.name) {
-                Some(view) => on_node(view, name, handshakes.get(&(node.name.clone(), name.clone()))),
+                Some(view) => {
+                    let handshake = handshakes.get(&(node.name.clone(), name.clone()));
+                    on_node(view, &pending[&node.name], name, handshake)
+                }
                 None => ServedBy {
                     name: node.name.clone(),
                     slot: None,
@@ -220,7 +232,38 @@ fn awaiting(name: &NodeName, node: Option<&NodeReport>, served: Option<&ServedBy
     ServedBy { name: name.clone(), slot, state, serial, not_after, shown_not_after, verified, detail }
 }
 
-fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Misserved>>) -> ServedBy {
+/// The steps that tell of a certificate that is in memory already.
+struct Pending<'a> {
+    steps: &'a [Step],
+    /// The first for each certificate, and for each slot.
+    by_certificate: BTreeMap<&'a CertName, usize>,
+    by_slot: BTreeMap<&'a Slot, usize>,
+}
+
+impl<'a> Pending<'a> {
+    fn of(view: &'a View) -> Self {
+        let (mut by_certificate, mut by_slot) = (BTreeMap::new(), BTreeMap::new());
+        for (at, step) in view.plan.steps.iter().enumerate() {
+            match step {
+                Step::Publish { certificate } | Step::Attach { certificate, .. } | Step::Detach { certificate, .. } => {
+                    by_certificate.entry(certificate).or_insert(at);
+                }
+                Step::Replace { slot, reason: Reason::GiveWay | Reason::Staple, .. } => {
+                    by_slot.entry(slot).or_insert(at);
+                }
+                _ => {}
+            }
+        }
+        Self { steps: &view.plan.steps, by_certificate, by_slot }
+    }
+
+    fn first(&self, certificate: &CertName, slot: &Slot) -> Option<&'a Step> {
+        let at = [self.by_certificate.get(certificate), self.by_slot.get(slot)].into_iter().flatten().min()?;
+        self.steps.get(*at)
+    }
+}
+
+fn on_node(view: &View, pending: &Pending<'_>, name: &CertName, handshake: Option<&Result<(), Misserved>>) -> ServedBy {
     let mut on = ServedBy {
         name: view.node.name.clone(),
         slot: None,
@@ -258,15 +301,8 @@ fn on_node(view: &View, name: &CertName, handshake: Option<&Result<(), Misserved
         }
         _ => {}
     }
-    let pending = view.plan.steps.iter().find(|step| match step {
-        Step::Publish { certificate } | Step::Attach { certificate, .. } | Step::Detach { certificate, .. } => {
-            certificate == name
-        }
-        Step::Replace { slot, reason: Reason::GiveWay | Reason::Staple, .. } => *slot == want.slot,
-        _ => false,
-    });
     if on.detail.is_none() && on.state == NodeState::InSync {
-        on.detail = pending.map(|step| format!("to do: {step}"));
+        on.detail = pending.first(name, &want.slot).map(|step| format!("to do: {step}"));
     }
     if on.detail.is_none() {
         on.detail = unseen(view, want).or_else(|| kinds::left_behind(view, name, want));

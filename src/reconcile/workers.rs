@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::load::Locks;
 use super::observe::View;
 use super::report::Problem;
 use super::{Error, Reconciler, Seen, Stored, staples};
 use crate::haproxy::{self, Failed, Session};
-use crate::model::{CertName, NodeName, Serial, Slot};
+use crate::model::{CertName, Serial, Slot};
 use crate::store::{NodeLock, Staging};
 
 /// What was seen of a node's old workers.
@@ -173,12 +174,7 @@ impl Reconciler<'_> {
     }
 
     /// Brings what old workers hold of ours up to date, as far as the current worker has it. How they stand then is in `seen`.
-    pub(super) async fn update_old_workers(
-        &self,
-        stored: &Stored,
-        seen: &mut Seen,
-        locks: &BTreeMap<NodeName, NodeLock>,
-    ) {
+    pub(super) async fn update_old_workers(&self, stored: &Stored, seen: &mut Seen, locks: &Locks) {
         for (name, view) in &mut seen.views {
             // Ended since, or it would not have come so far.
             if view.workers.list.iter().any(|worker| worker.stale.is_some()) {

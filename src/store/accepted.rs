@@ -4,7 +4,9 @@
 //! accepted: to that each single node is brought back, whatever was stored since and waits, or was refused by one of them.
 
 use std::fs;
+use std::path::PathBuf;
 
+use super::atomic::sync_directory;
 use super::certs::number_in;
 use super::{Error, Store, remove};
 use crate::model::CertName;
@@ -27,12 +29,30 @@ impl Store {
         if self.accepted(name) == number {
             return Ok(());
         }
-        match number {
-            Some(number) => self.lead(name, ACCEPTED, number)?,
-            None => remove(&self.certificate(name).join(ACCEPTED))?,
+        let Some(number) = number else {
+            remove(&self.certificate(name).join(ACCEPTED))?;
+            self.noted_as_accepted();
+            return Ok(());
+        };
+        match self.accept_soon(name, number)? {
+            Some(place) => sync_directory(&place),
+            None => Ok(()),
         }
+    }
+
+    /// Notes that a generation was accepted. That lasts only when the directory that is returned was synced, if there is one; in a batch
+    /// that is done once for all. Until then a power cut may take the note back, and the next round makes it again.
+    pub fn accept_soon(&self, name: &CertName, number: u64) -> Result<Option<PathBuf>, Error> {
+        if self.accepted(name) == Some(number) {
+            return Ok(None);
+        }
+        self.point(name, ACCEPTED, number)?;
+        self.noted_as_accepted();
+        Ok(Some(self.certificate(name)))
+    }
+
+    fn noted_as_accepted(&self) {
         tracing::trace!(target: "hotcert::step", "store: generation accepted");
         self.touch();
-        Ok(())
     }
 }

@@ -19,6 +19,9 @@ const MARK: &str = ".hotcert-";
 /// How many names are tried before giving up; each costs one system call, and only leftovers of the same process id collide.
 const NAMES_TRIED: usize = 1000;
 
+/// How many files are synced at the same time: one after the other, each waits for a commit of the file system's journal of its own.
+const SYNCED_AT_ONCE: usize = 16;
+
 /// Who may reach a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Access {
@@ -33,8 +36,8 @@ pub(super) struct Access {
 /// A complete and synced file that is not in its place yet; removed on drop.
 #[derive(Debug)]
 pub(super) struct Temporary {
-    /// Open for its lock.
-    _file: File,
+    /// Open for its lock, and to be synced.
+    file: File,
     path: PathBuf,
     target: PathBuf,
     in_place: bool,
@@ -43,14 +46,24 @@ pub(super) struct Temporary {
 impl Temporary {
     /// Writes and syncs the file, beside `target`.
     pub(super) fn create(target: &Path, bytes: &[u8], access: Access) -> Result<Self, Error> {
-        let (mut file, path) = open_beside(target)?;
-        let temporary = |file| Self { _file: file, path: path.clone(), target: target.to_owned(), in_place: false };
+        let temporary = Self::write(target, bytes, access)?;
+        temporary.sync()?;
+        Ok(temporary)
+    }
+
+    /// Writes the file, beside `target`; [`Temporary::sync`] has to follow.
+    pub(super) fn write(target: &Path, bytes: &[u8], access: Access) -> Result<Self, Error> {
+        let (file, path) = open_beside(target)?;
+        let mut temporary = Self { file, path, target: target.to_owned(), in_place: false };
         // Errors name the file that is wanted: the temporary name is another one each time, and an error that stays is told once.
-        let filled = fill(&mut file, target, bytes, access);
-        let temporary = temporary(file);
-        filled?;
+        fill(&mut temporary.file, target, bytes, access)?;
         tracing::trace!(target: "hotcert::step", "store: file written beside its place");
         Ok(temporary)
+    }
+
+    /// Makes the contents last.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.file.sync_all().map_err(io("sync", &self.target))
     }
 
     /// Where it will be.
@@ -96,6 +109,7 @@ pub(super) fn replace(target: &Path, bytes: &[u8], access: Access) -> Result<(),
 pub(super) fn create(target: &Path, bytes: &[u8], access: Access) -> Result<(), Error> {
     let mut file = new_file(target).map_err(io("create", target))?;
     fill(&mut file, target, bytes, access)?;
+    file.sync_all().map_err(io("sync", target))?;
     tracing::trace!(target: "hotcert::step", "store: file of a generation written");
     Ok(())
 }
@@ -111,6 +125,18 @@ pub(super) fn make_directory(path: &Path, owner: Option<(u32, u32)>) -> Result<(
         std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(io("change the owner of", path))?;
     }
     sync_directory(directory_of(path))
+}
+
+/// Calls something that waits for the disk for each of several, at the same time: the file system lets those that wait together
+/// through together.
+pub(super) fn at_once<T: Sync>(all: &[T], sync: impl Fn(&T) -> Result<(), Error> + Sync) -> Vec<Result<(), Error>> {
+    let part = all.len().div_ceil(SYNCED_AT_ONCE).max(1);
+    let sync = &sync;
+    std::thread::scope(|scope| {
+        let running: Vec<_> =
+            all.chunks(part).map(|part| scope.spawn(|| part.iter().map(sync).collect::<Vec<_>>())).collect();
+        running.into_iter().flat_map(|part| part.join().expect("it does not panic")).collect()
+    })
 }
 
 /// Makes renames in a directory last.
@@ -203,8 +229,7 @@ fn new_file(path: &Path) -> std::io::Result<File> {
 /// Owner and mode come before the contents: whoever opened the file earlier could read them later.
 fn fill(file: &mut File, path: &Path, bytes: &[u8], access: Access) -> Result<(), Error> {
     settle(file, path, access)?;
-    file.write_all(bytes).map_err(io("write", path))?;
-    file.sync_all().map_err(io("sync", path))
+    file.write_all(bytes).map_err(io("write", path))
 }
 
 /// Gives a file its owner and its mode, whatever the umask says.

@@ -231,8 +231,14 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a link lead to a generation.
-    pub(super) fn lead(&self, name: &CertName, link: &str, number: u64) -> Result<(), Error> {
+    /// Makes a link lead to a generation, and that last.
+    fn lead(&self, name: &CertName, link: &str, number: u64) -> Result<(), Error> {
+        self.point(name, link, number)?;
+        atomic::sync_directory(&self.certificate(name))
+    }
+
+    /// Makes a link lead to a generation; its directory is not synced.
+    pub(super) fn point(&self, name: &CertName, link: &str, number: u64) -> Result<(), Error> {
         let new = self.certificate(name).join(format!(".{link}"));
         match fs::remove_file(&new) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(io("remove", &new)(error)),
@@ -241,8 +247,7 @@ impl Store {
         let link = self.certificate(name).join(link);
         std::os::unix::fs::symlink(format!("generations/{number}"), &new).map_err(io("create", &new))?;
         tracing::trace!(target: "hotcert::step", "store: link to a generation made");
-        fs::rename(&new, &link).map_err(io("replace", &link))?;
-        atomic::sync_directory(&self.certificate(name))
+        fs::rename(&new, &link).map_err(io("replace", &link))
     }
 
     /// Remembers how a certificate was ordered or pushed, where no configuration says it.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rustix::fs::Access as Permission;
 
-pub use names::{Names, same_path};
+pub use names::{Names, last_part, same_path};
 
 use super::atomic::{self, Access, PERMISSIONS};
 use super::error::{Error, io};

@@ -34,9 +34,23 @@ pub struct Ownership {
     pub group: Option<String>,
 }
 
+/// A file that is complete beside its place, and not synced yet. Dropped, it is removed. It keeps one file open.
+#[derive(Debug)]
+pub struct Draft(Temporary);
+
 /// A file that is complete and synced beside its place. Dropped, it is removed. It keeps one file open.
 #[derive(Debug)]
 pub struct Prepared(Temporary);
+
+impl Draft {
+    /// Makes several last, at once: that takes hardly longer than for one of them.
+    #[must_use]
+    pub fn sync_all(drafts: Vec<Self>) -> Vec<Result<Prepared, Error>> {
+        let synced = atomic::at_once(&drafts, |draft| draft.0.sync());
+        tracing::trace!(target: "hotcert::step", "store: published files prepared");
+        drafts.into_iter().zip(synced).map(|(draft, synced)| synced.map(|()| Prepared(draft.0))).collect()
+    }
+}
 
 impl Prepared {
     /// Puts it into its place and makes that last.
@@ -46,7 +60,13 @@ impl Prepared {
         sync_directory(&directory)
     }
 
-    /// Puts it into its place; in a batch, [`sync_directory`] follows once, for all.
+    /// The directory in which it is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        atomic::directory_of(self.0.target())
+    }
+
+    /// Puts it into its place; in a batch, [`sync_directories`] follows once, for all.
     pub fn rename(self) -> Result<(), Error> {
         self.0.rename()?;
         tracing::trace!(target: "hotcert::step", "store: file published");
@@ -122,13 +142,28 @@ pub fn check_directory(path: &Path) -> Result<(), Error> {
         .map_err(|error| io("write to", path)(error.into()))
 }
 
-/// Writes a file beside its place; `None` when it is there already, with the same contents, mode and owner.
+/// Makes the renames in several directories last.
+pub fn sync_directories(paths: &[PathBuf]) -> Result<(), Error> {
+    atomic::at_once(paths, |path| atomic::sync_directory(path)).into_iter().collect::<Result<(), Error>>()?;
+    tracing::trace!(target: "hotcert::step", "store: published directories synced");
+    Ok(())
+}
+
+/// Writes a file beside its place and syncs it; `None` when it is there already, with the same contents, mode and owner.
 pub fn prepare(
     directory: &Path,
     file_name: &str,
     contents: &str,
     ownership: &Ownership,
 ) -> Result<Option<Prepared>, Error> {
+    let Some(Draft(draft)) = draft(directory, file_name, contents, ownership)? else { return Ok(None) };
+    draft.sync()?;
+    tracing::trace!(target: "hotcert::step", "store: published file prepared");
+    Ok(Some(Prepared(draft)))
+}
+
+/// Writes a file beside its place; `None` when it is there already, with the same contents, mode and owner.
+pub fn draft(directory: &Path, file_name: &str, contents: &str, ownership: &Ownership) -> Result<Option<Draft>, Error> {
     let path = directory.join(checked(file_name)?);
     let found = match fs::metadata(&path) {
         Ok(found) if found.is_file() => Some(found),
@@ -155,9 +190,7 @@ pub fn prepare(
     if as_it_should_be && published(&path)?.is_some_and(|bytes| bytes.as_slice() == contents.as_bytes()) {
         return Ok(None);
     }
-    let prepared = Temporary::create(&path, contents.as_bytes(), access)?;
-    tracing::trace!(target: "hotcert::step", "store: published file prepared");
-    Ok(Some(Prepared(prepared)))
+    Temporary::write(&path, contents.as_bytes(), access).map(|written| Some(Draft(written)))
 }
 
 /// To whom root leaves a new file.

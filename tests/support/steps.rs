@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -32,7 +33,7 @@ const TRACE: &str = "TEST_HOTCERT_TRACE";
 /// After which step to be sent a signal, and which.
 const STRUCK_AFTER: &str = "TEST_HOTCERT_STRUCK_AFTER";
 const SIGNAL: &str = "TEST_HOTCERT_SIGNAL";
-/// What is added to the trace's name, for the file that says that the signal was sent.
+/// What is added to the trace's name, for the file that says that the signal was sent; whoever was stopped goes on without it.
 const STRUCK: &str = ".struck";
 
 /// A point at which a run can be killed: after the so-many-th occurrence of a step, or before the first one.
@@ -128,13 +129,16 @@ impl Stepping {
         self.child.try_wait().expect("a child can be waited for").is_some()
     }
 
-    /// Whether it was sent its signal.
+    /// Whether it was sent its signal, and not told to go on since.
     pub fn was_struck(&self) -> bool {
         self.scratch.join(format!("trace{STRUCK}")).exists()
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
+        if signal == Signal::CONT {
+            let _ = fs::remove_file(self.scratch.join(format!("trace{STRUCK}")));
+        }
         signal_process(self.child.id(), signal);
     }
 
@@ -208,6 +212,10 @@ impl Recorder {
         {
             File::create(&self.mark).expect("the mark can be made");
             kill_process(getpid(), *signal).expect("a process may strike itself");
+            if *signal == Signal::STOP {
+                // Another thread may be the first to stop; this one gets no further until it is told to go on.
+                let _ = poll(DEADLINE, || (!Path::new(&self.mark).exists()).then_some(()));
+            }
         }
     }
 }

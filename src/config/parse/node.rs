@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::super::Node;
 use super::super::read::{Reader, Section, boolean, one_or_more, parsed, path, text};
+use super::super::{Node, PushPace};
 use super::{slot_text, tls};
 use crate::model::{Address, NodeName, Slot};
 
@@ -50,6 +50,7 @@ pub(super) fn nodes(top: &mut Section<'_>, reader: &mut Reader<'_>) -> BTreeMap<
             owner: section.get(reader, "owner", text),
             group: section.get(reader, "group", text),
             mode: section.get(reader, "mode", mode),
+            push_pace: section.get(reader, "push_pace", push_pace).unwrap_or_default(),
             ca_files: section.get(reader, "ca_file", client_files).unwrap_or_default(),
             crl_files: section.get(reader, "crl_file", client_files).unwrap_or_default(),
         };
@@ -109,6 +110,13 @@ fn check_client_files(node: &Node, section: &Section<'_>, reader: &mut Reader<'_
             "needs a ca_file: a CRL is only loaded when one of the CAs in it has signed it",
         );
     }
+}
+
+fn push_pace(value: &DeValue<'_>) -> Result<PushPace, String> {
+    let text = text(value)?;
+    PushPace::ALL.into_iter().find(|pace| pace.as_str() == text).ok_or_else(|| {
+        format!("{text:?} is no pace: use \"adaptive\", which leaves HAProxy time for its clients, or \"full\"")
+    })
 }
 
 fn mode(value: &DeValue<'_>) -> Result<u32, String> {

@@ -229,3 +229,67 @@ async fn lists_are_told_from_refusals() {
     let error = refused.open().await.unwrap().lists().await.unwrap_err();
     assert_eq!(error.rejection(), Some(&Rejection::Permission));
 }
+
+/// A peer that takes the first of two certificates, and what it shows of them.
+fn two(version: &str) -> (Peer, [(Slot, Bundle); 2]) {
+    let pair = ["a", "b"].map(|name| (slot(&format!("/c/{name}.pem")), bundle(&format!("{name}.test"), 0)));
+    let shown = |at: usize| described(&format!("*{}", pair[at].0), "Unused", &pair[at].1);
+    let peer = Peer::new(version)
+        .on("set ssl cert /c/a.pem", "Transaction created for certificate /c/a.pem!")
+        .on("show ssl cert */c/a.pem", &shown(0))
+        .on("show ssl cert */c/a.pem", &shown(0))
+        .on("set ssl cert /c/b.pem", "Transaction created for certificate /c/b.pem!")
+        .on("show ssl cert */c/b.pem", &shown(1));
+    (peer, pair)
+}
+
+#[tokio::test]
+async fn a_commit_and_what_follows_it_travel_together_where_transactions_cannot_be_mixed_up() {
+    let (peer, [(a, first), (b, second)]) = two("2.8.25");
+    let peer =
+        peer.on("commit ssl cert /c/a.pem", "Committing /c/a.pem.\nSuccess!").on("abort", "No ongoing transaction!");
+    let staged = peer.open().await.unwrap().stage(&a, &first).await.unwrap();
+    let (committed, next) = staged.commit_and_stage(&b, &second).await;
+    committed.unwrap();
+    assert_eq!(next.unwrap().slot(), &b);
+    let expected =
+        ["commit ssl cert /c/a.pem", "abort ssl cert /c/a.pem", "set ssl cert /c/b.pem <<", "show ssl cert */c/b.pem"];
+    assert_eq!(peer.commands()[2..], expected);
+}
+
+#[tokio::test]
+async fn below_2_8_each_answer_is_read_before_the_next_command() {
+    let (peer, [(a, first), (b, second)]) = two("2.6.12");
+    let peer = peer.on("commit ssl cert /c/a.pem", "Committing /c/a.pem.\nSuccess!");
+    let staged = peer.open().await.unwrap().stage(&a, &first).await.unwrap();
+    let (committed, next) = staged.commit_and_stage(&b, &second).await;
+    committed.unwrap();
+    assert_eq!(next.unwrap().slot(), &b);
+    let expected =
+        ["show ssl cert */c/a.pem", "commit ssl cert /c/a.pem", "set ssl cert /c/b.pem <<", "show ssl cert */c/b.pem"];
+    assert_eq!(peer.commands()[2..], expected);
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_does_not_poison_what_follows() {
+    let refused = "inconsistencies between private key and certificate loaded '/c/a.pem'.\nCan't commit /c/a.pem!";
+    for version in ["2.6.12", "3.2.26"] {
+        let (peer, [(a, first), (b, second)]) = two(version);
+        let peer =
+            peer.on("commit ssl cert /c/a.pem", refused).on("abort", "Transaction aborted for certificate '/c/a.pem'!");
+        let staged = peer.open().await.unwrap().stage(&a, &first).await.unwrap();
+        let (committed, next) = staged.commit_and_stage(&b, &second).await;
+        assert_eq!(committed.unwrap_err().rejection(), Some(&Rejection::KeyMismatch));
+        assert_eq!(next.unwrap().slot(), &b);
+    }
+}
+
+#[tokio::test]
+async fn when_the_connection_ends_in_between_nothing_is_believed() {
+    let (peer, [(a, first), (b, second)]) = two("3.2.26");
+    let peer = peer.on("commit ssl cert /c/a.pem", CLOSE);
+    let staged = peer.open().await.unwrap().stage(&a, &first).await.unwrap();
+    let (committed, next) = staged.commit_and_stage(&b, &second).await;
+    assert!(matches!(committed, Err(Error::Closed { command: "commit ssl cert", .. })), "{committed:?}");
+    assert!(next.unwrap_err().session.is_none());
+}

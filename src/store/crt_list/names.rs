@@ -69,15 +69,23 @@ fn is_relative(name: &str) -> bool {
 /// Whether two names lead to one file by their text alone; aliases are compared as they are.
 #[must_use]
 pub fn same_path(one: &str, other: &str) -> bool {
-    fn plain(name: &str) -> impl Iterator<Item = &str> {
-        name.rsplit('/').filter(|part| !part.is_empty() && *part != ".")
-    }
     let is_path = |name: &str| !name.starts_with('@');
     one == other
         || (is_path(one)
             && is_path(other)
             && one.starts_with('/') == other.starts_with('/')
-            && plain(one).eq(plain(other)))
+            && parts(one).eq(parts(other)))
+}
+
+/// What names of the same path have in common: the last part of it.
+#[must_use]
+pub fn last_part(name: &str) -> &str {
+    parts(name).next().unwrap_or_default()
+}
+
+/// The parts of a path from its end, without those that say nothing.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    name.rsplit('/').filter(|part| !part.is_empty() && *part != ".")
 }
 
 #[cfg(test)]

@@ -1,0 +1,245 @@
+//! Loading certificates, in batches: each is staged on every node before it is committed on any.
+//!
+//! What disks take long for is done ahead and for a batch at once ([`prepare`]): reading bundles, the files for the next start beside
+//! their places, the note of what is going to be staged. Then each certificate is opened on all its nodes, its files are renamed, and it
+//! is committed on all nodes, while the next one is opened ([`turn`]). A single certificate is a batch of one. Whatever goes wrong with
+//! one certificate changes nothing of it anywhere, and holds up no other.
+
+mod pace;
+mod prepare;
+mod turn;
+mod work;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+pub(super) use prepare::ownership;
+pub(super) use work::Work;
+
+use super::observe::View;
+use super::{Error, Failure, Reconciler};
+use crate::bundle::Bundle;
+use crate::haproxy::Session;
+use crate::model::{CertName, NodeName};
+use crate::schedule::Retry;
+use crate::store::{NodeLock, publish};
+use pace::Pace;
+use prepare::{Ahead, Ready, Wish};
+use turn::Open;
+
+/// The locks under which nodes are changed.
+pub(super) type Locks = BTreeMap<NodeName, Arc<NodeLock>>;
+
+/// Sessions of the nodes that still answer, and the locks under which they are used.
+pub(super) struct Nodes<'a> {
+    pub(super) views: &'a BTreeMap<NodeName, View>,
+    pub(super) sessions: BTreeMap<NodeName, Session>,
+    pub(super) locks: &'a Locks,
+}
+
+/// A certificate with all that it takes to load it.
+pub(super) struct Job {
+    certificate: CertName,
+    number: u64,
+    bundle: Bundle,
+    works: BTreeMap<NodeName, Work>,
+    files: Vec<(NodeName, publish::Prepared)>,
+    /// Since when it is being loaded.
+    began: Instant,
+}
+
+impl Reconciler<'_> {
+    /// Brings certificates to every node that lacks them, in this order, each with the number of its generation.
+    pub(super) async fn load(&self, certificates: Vec<(CertName, u64)>, nodes: &mut Nodes<'_>) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let mut works = work::all(nodes);
+        let mut jobs: VecDeque<Wish> = VecDeque::new();
+        let mut works_of = |certificate: &CertName| -> BTreeMap<NodeName, Work> {
+            works.iter_mut().filter_map(|(node, works)| Some((node.clone(), works.remove(certificate)?))).collect()
+        };
+        for (certificate, number) in certificates {
+            let works = works_of(&certificate);
+            if !works.is_empty() {
+                jobs.push_back(Wish::new(certificate, number, works, nodes));
+            }
+        }
+        let mut pace = Pace::new(jobs.iter(), nodes);
+        let mut ahead = Ahead::new(self, jobs, nodes);
+        // There is nothing yet to be done meanwhile.
+        let mut batch = ahead.next_batch();
+        while !batch.is_empty() {
+            let (changed, next);
+            if ahead.is_done() {
+                changed = self.load_batch(batch, nodes, &mut pace, &mut failures).await;
+                next = Vec::new();
+            } else {
+                let preparing = prepare::in_background(ahead);
+                let loading = self.load_batch(batch, nodes, &mut pace, &mut failures);
+                (changed, (ahead, next)) = tokio::join!(loading, preparing);
+            }
+            ahead.unsynced.extend(changed);
+            if self.stop.is_cancelled() {
+                break;
+            }
+            batch = next;
+        }
+        failures.extend(ahead.sync().err().map(|error| Failure { certificate: None, node: None, error: error.into() }));
+        // Where a session is left, no transaction of ours is open.
+        for node in ahead.noted().filter(|node| nodes.sessions.contains_key(*node)) {
+            if let Err(error) = self.store.clear_staging(&nodes.locks[node]) {
+                let error = Error::from(error).into();
+                failures.push(Failure { certificate: None, node: Some(node.clone()), error });
+            }
+        }
+        failures
+    }
+
+    /// Loads what was prepared; returns the directories in which something was changed that is to last.
+    async fn load_batch(
+        &self,
+        batch: Vec<Result<Ready, Failure>>,
+        nodes: &mut Nodes<'_>,
+        pace: &mut Pace,
+        failures: &mut Vec<Failure>,
+    ) -> BTreeSet<PathBuf> {
+        let mut changed = BTreeSet::new();
+        let mut jobs = VecDeque::new();
+        for ready in batch {
+            match ready.and_then(|ready| ready.judged(nodes)) {
+                Ok(job) => jobs.push_back(job),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        // What was opened for the next certificate together with the commit of the one before.
+        let mut opened: Option<Open> = None;
+        while let Some(mut job) = jobs.pop_front() {
+            if opened.is_none() && self.stop.is_cancelled() {
+                break;
+            }
+            if opened.is_none() && !job.works.keys().any(|name| nodes.sessions.contains_key(name)) {
+                // They went away, which was told of another certificate.
+                continue;
+            }
+            if opened.is_none() {
+                job.began = Instant::now();
+            }
+            let open = match opened.take() {
+                Some(open) => open,
+                None => match self.begin(&job, nodes).await {
+                    Ok(open) => open,
+                    Err(failure) if failure.error.meets_another() && pace.waits_for_another().await => {
+                        jobs.push_front(job);
+                        continue;
+                    }
+                    Err(failure) => {
+                        failures.push(failure);
+                        continue;
+                    }
+                },
+            };
+            let accepted = self.store.accepted(&job.certificate);
+            // Only what HAProxy has accepted is published, so that a reload never fails on our file.
+            if let Err(error) =
+                job.publish(nodes, &open, &mut changed).and_then(|()| self.accept_job(&job, &mut changed))
+            {
+                self.undo(&job, open, nodes).await;
+                self.take_back(&job.certificate, &mut job.works, nodes).await;
+                failures.push(Failure::of(&job.certificate, None, error));
+                continue;
+            }
+            let is_next = |next: &&Job| {
+                !self.stop.is_cancelled() && pace.is_full() && job.is_plain(nodes) && next.is_plain(nodes)
+            };
+            if let Some(next) = jobs.front_mut() {
+                next.began = Instant::now();
+            }
+            let next = jobs.front().filter(is_next);
+            let (failed, next) = self.turn(open, next, &job, nodes).await;
+            match next {
+                Some(Ok(open)) => opened = Some(open),
+                // It is tried once more, on its own.
+                Some(Err(failure)) if failure.error.meets_another() => {}
+                Some(Err(failure)) => {
+                    failures.push(failure);
+                    jobs.pop_front();
+                }
+                None => {}
+            }
+            failures.extend(self.finish(&mut job, accepted, failed, nodes).await);
+            pace.rest(nodes, &self.stop).await;
+        }
+        changed
+    }
+
+    /// Makes what was committed serve; what is new and can never serve is taken back.
+    async fn finish(
+        &self,
+        job: &mut Job,
+        accepted: Option<u64>,
+        mut failures: Vec<Failure>,
+        nodes: &mut Nodes<'_>,
+    ) -> Vec<Failure> {
+        let certificate = &job.certificate;
+        let mut is_refused = false;
+        for (name, work) in job.works.iter().filter(|(_, work)| !work.entries.is_empty()) {
+            if !failures.iter().any(|failure| failure.node.as_ref() == Some(name))
+                && let Err(error) = self.enlist(certificate, name, &work.entries, nodes).await
+            {
+                is_refused |= work.create && error.retry() == Retry::Never;
+                failures.push(Failure::of(certificate, Some(name), error));
+            }
+        }
+        if is_refused {
+            // It is left behind on no node.
+            self.take_back(certificate, &mut job.works, nodes).await;
+            if let Err(error) = self.store.accept(certificate, accepted) {
+                failures.push(Failure::of(certificate, None, error.into()));
+            }
+            return failures;
+        }
+        for name in job.replaced() {
+            if let Some(session) = nodes.sessions.get_mut(name) {
+                failures.extend(nodes.views[name].expect_stapled(certificate, session).await);
+            }
+        }
+        failures
+    }
+
+    /// Notes that a certificate of several nodes was staged on all of them.
+    fn accept_job(&self, job: &Job, changed: &mut BTreeSet<PathBuf>) -> Result<(), Error> {
+        if self.is_accepted_together(&job.certificate) {
+            changed.extend(self.store.accept_soon(&job.certificate, job.number)?);
+        }
+        Ok(())
+    }
+}
+
+impl Job {
+    /// The nodes on which it is put into its slot.
+    fn replaced(&self) -> impl Iterator<Item = &NodeName> {
+        self.works.iter().filter(|(_, work)| work.replace).map(|(name, _)| name)
+    }
+
+    /// Whether its transactions are all that nodes are asked for.
+    fn is_plain(&self, nodes: &Nodes<'_>) -> bool {
+        self.works.iter().all(|(name, work)| {
+            let has_staple = nodes.views[name].desired.certificates[&self.certificate].staple.is_some();
+            !work.create && work.entries.is_empty() && !has_staple
+        })
+    }
+
+    /// Puts the files of the nodes that are still there into their places.
+    fn publish(&mut self, nodes: &Nodes<'_>, open: &Open, changed: &mut BTreeSet<PathBuf>) -> Result<(), Error> {
+        for (name, file) in self.files.drain(..) {
+            if nodes.sessions.contains_key(&name) || open.contains_key(&name) {
+                let directory = file.directory().to_owned();
+                file.rename()?;
+                changed.insert(directory);
+            }
+        }
+        Ok(())
+    }
+}
