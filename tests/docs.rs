@@ -62,6 +62,7 @@ pages! {
     index "docs/README.md"
     internal "docs/internal.md"
     kubernetes "docs/kubernetes.md"
+    many_certificates "docs/many-certificates.md"
     monitoring "docs/monitoring.md"
     other_paths "docs/other-paths.md"
     packages "docs/packages.md"
@@ -87,8 +88,8 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("kubectl ", "there is no cluster"),
     ("apt install", "`scripts/package --test` installs the packages, in throw-away roots"),
     ("ssh ", "needs another machine"),
-    ("acme.sh ", "is in no package; `tests/hooks.rs` gives the hook what acme.sh gives it"),
-    ("openssl ocsp", "asks a responder of an authority; `tests/e2e_staples.rs` makes responses"),
+    ("acme.sh ", "is in no package; `tests/e2e/hooks.rs` gives the hook what acme.sh gives it"),
+    ("openssl ocsp", "asks a responder of an authority; `tests/e2e/staples.rs` makes responses"),
 ];
 
 /// What a page begins with that has no comments for this test.
