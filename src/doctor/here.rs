@@ -1,11 +1,10 @@
 //! The nodes of this machine, where nobody says which they are: every `HAProxy` that runs.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use crate::config::Node;
-use crate::host::{Host, Instance, Level, Listen};
-use crate::model::{Address, Authority, NodeName};
+use crate::host::{Host, Instance, Level};
+use crate::model::{Address, NodeName};
 
 /// Addresses at which handshakes are tried: more prove nothing more.
 const VERIFIED: usize = 8;
@@ -26,9 +25,9 @@ fn node(name: NodeName, instance: &Instance) -> Option<Node> {
     let configuration = &instance.configuration;
     let mut sockets = configuration.global().stats_sockets;
     sockets.sort_by_key(|socket| std::cmp::Reverse(socket.level));
-    let master = instance.master_socket().and_then(|at| address(&at, instance)).map(|at| Address::Master(Box::new(at)));
+    let master = instance.master_socket().and_then(|at| instance.address(&at)).map(|at| Address::Master(Box::new(at)));
     let mut stats = sockets.iter().filter(|socket| socket.level == Level::Admin).chain(&sockets);
-    let socket = stats.find_map(|socket| address(&socket.listen, instance)).or_else(|| master.clone())?;
+    let socket = stats.find_map(|socket| instance.address(&socket.listen)).or_else(|| master.clone())?;
     let mut node = Node { master, ..Node::new(name, socket) };
     let view = instance.view();
     let certificates = configuration.certificates(&view);
@@ -44,26 +43,6 @@ fn node(name: NodeName, instance: &Instance) -> Option<Node> {
     }
     let binds = configuration.binds();
     let clients = binds.iter().filter(|bind| bind.has_tls && !bind.accepts_proxy).flat_map(|bind| &bind.listen);
-    node.verify = clients.filter_map(|listen| authority(listen, instance)).take(VERIFIED).collect();
+    node.verify = clients.filter_map(|listen| instance.authority(listen)).take(VERIFIED).collect();
     Some(node)
-}
-
-fn address(listen: &Listen, instance: &Instance) -> Option<Address> {
-    match listen {
-        Listen::Unix(path) => instance.view().lasting(path).map(Address::Unix),
-        _ => authority(listen, instance).filter(|at| Address::Tcp(at.clone()).is_local()).map(Address::Tcp),
-    }
-}
-
-fn authority(listen: &Listen, instance: &Instance) -> Option<Authority> {
-    let Listen::Ip { address, first, is_tcp: true, .. } = listen else { return None };
-    if *first == 0 || instance.main().is_some_and(|process| process.has_own_network == Some(true)) {
-        return None;
-    }
-    let host = match address {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.to_string(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.to_string(),
-        address => address.to_string(),
-    };
-    Some(Authority { host, port: *first })
 }

@@ -29,6 +29,7 @@ mod global;
 mod mounts;
 mod process;
 mod program;
+mod reach;
 mod reloads;
 mod renewal_jobs;
 mod source;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 use serde::Serialize;
 
-use super::{Advice, find};
+use super::Advice;
 use crate::haproxy::{Error, Info, Level, Session, SystemConnect};
 use crate::host::{Bind, Instance, Named, version_of};
 use crate::model::{Address, Authority, NodeName, chain, printable};
@@ -138,7 +138,7 @@ impl Draft {
         let mut second = None;
         let mut blamed = Vec::new();
         for stats in instance.configuration.global().stats_sockets {
-            let Some(address) = find::address(&stats.listen, instance) else {
+            let Some(address) = instance.address(&stats.listen) else {
                 blamed.push(Advice::new(
                     format!("the stats socket {} ({}) cannot be reached from here", stats.listen, stats.place),
                     "share its directory with hotcert, or use an address of 127.0.0.1",
@@ -175,7 +175,7 @@ impl Draft {
 
     async fn take_master(&mut self, instance: Option<&Instance>) {
         let Some(instance) = instance else { return };
-        let Some(socket) = instance.master_socket().and_then(|socket| find::address(&socket, instance)) else { return };
+        let Some(socket) = instance.master_socket().and_then(|socket| instance.address(&socket)) else { return };
         let master = Address::Master(Box::new(socket));
         match ask(&master).await {
             Ok(info) if info.level == Level::Admin => {
@@ -309,7 +309,7 @@ fn handshakes(bind: &Bind<'_>, instance: &Instance) -> Vec<Authority> {
     if bind.accepts_proxy || asks_for_more || is_elsewhere || !bind.line.is_certain {
         return Vec::new();
     }
-    bind.listen.iter().filter_map(|listen| find::authority(listen, instance)).collect()
+    bind.listen.iter().filter_map(|listen| instance.authority(listen)).collect()
 }
 
 async fn ask(address: &Address) -> Result<Info, Error> {

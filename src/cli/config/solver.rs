@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::{Advice, find};
+use super::Advice;
 use crate::config::{Method, OrderFlags, Solver, Via};
 use crate::host::{Answerer, Instance, Listen};
 
@@ -72,7 +72,7 @@ pub(super) fn adopt<'a>(
 
 /// A server's address, if hotcert can listen there.
 fn here(server: &Listen, instance: &Instance) -> Option<SocketAddr> {
-    let authority = find::authority(server, instance)?;
+    let authority = instance.authority(server)?;
     let address: IpAddr = authority.host.parse().ok()?;
     address.is_loopback().then_some(SocketAddr::new(address, authority.port))
 }
