@@ -1,9 +1,9 @@
 //! Standard output, and talk on standard error.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::outcome::Outcome;
 use super::{Color, Global};
 
@@ -20,25 +20,33 @@ impl Output {
             Color::Always => true,
             Color::Never => false,
             // https://no-color.org
-            Color::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            Color::Auto => io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
         };
         Self { json: global.json, color, quiet: global.quiet }
     }
 
     /// Prints what a command has to say, and tells its exit code.
     pub(super) fn end(&self, outcome: &Outcome) -> ExitCode {
-        if self.json {
-            print(format!("{}\n", outcome.document.trim_end()).as_bytes());
+        let printed = if self.json {
+            print(format!("{}\n", outcome.document.trim_end()).as_bytes())
         } else {
-            print(outcome.text.as_bytes());
-        }
+            print(outcome.text.as_bytes())
+        };
         for note in &outcome.notes {
             self.say(&note.label, &note.text);
         }
         for failure in &outcome.failures {
             self.explain(failure);
         }
-        outcome.exit.into()
+        match printed {
+            // A reader who has gone away (`| head -1`) has read what they wanted.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                let what = "what was found could not be written to standard output";
+                self.explain(&Failure::from(anyhow::Error::new(error).context(what)));
+                if outcome.failures.is_empty() { Exit::Failed } else { outcome.exit }.into()
+            }
+            _ => outcome.exit.into(),
+        }
     }
 
     /// Says something on standard error that is no failure.
@@ -46,7 +54,7 @@ impl Output {
         if self.quiet {
             return;
         }
-        let mut stderr = std::io::stderr().lock();
+        let mut stderr = io::stderr().lock();
         let _ = if self.color {
             writeln!(stderr, "\u{1b}[1;33m{label}:\u{1b}[0m {text}")
         } else {
@@ -56,7 +64,7 @@ impl Output {
 
     /// The failure on standard error.
     pub(super) fn explain(&self, failure: &Failure) {
-        let mut stderr = std::io::stderr().lock();
+        let mut stderr = io::stderr().lock();
         let (red, bold, plain) = if self.color { ("\u{1b}[1;31m", "\u{1b}[1m", "\u{1b}[0m") } else { ("", "", "") };
         for place in failure.causes.iter().filter(|_| failure.is_list) {
             let _ = writeln!(stderr, "{place}");
@@ -71,7 +79,8 @@ impl Output {
     }
 }
 
-/// Writes to standard output. A reader who has gone away (`| head -1`) is no failure.
-fn print(bytes: &[u8]) {
-    let _ = std::io::stdout().lock().write_all(bytes);
+fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }

@@ -42,6 +42,7 @@ mod roles;
 mod run;
 mod secrets;
 mod staples;
+mod surroundings;
 mod tickets;
 mod tls_alpn;
 mod unharmed;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use hotcert::model::{Sha1, Slot};
@@ -17,7 +16,7 @@ use crate::support::client::{Connection, Options};
 use crate::support::fake::FakeSocket;
 use crate::support::haproxy::Builder;
 use crate::support::sidecar::{self, DEADLINE, quoted};
-use crate::support::steps::{self, Stepping};
+use crate::support::steps::Stepping;
 use crate::support::{
     Hammer, Haproxy, HaproxyVersion, House, Leaf, Outcome, Point, Sidecar, Steps, each_haproxy, poll,
 };
@@ -47,12 +46,6 @@ each_haproxy! {
     an_old_worker_may_end_in_the_middle_and_so_may_hotcert,
     a_node_may_have_nothing_but_a_master_socket,
     a_reload_that_fails_makes_no_old_worker,
-}
-
-/// For `Steps`, which starts this program again.
-#[test]
-fn as_hotcert() -> ExitCode {
-    steps::play()
 }
 
 /// What a test says of its node beside, or instead of, its stats socket.
