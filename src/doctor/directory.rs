@@ -14,8 +14,10 @@ use crate::store::publish;
 const FILES: usize = 100_000;
 
 pub(super) fn check(config: &Config, who: &Who) -> Vec<Finding> {
-    let directories: BTreeSet<&Path> = config.nodes.values().filter_map(|node| node.crt_dir.as_deref()).collect();
-    directories.into_iter().flat_map(|directory| one(directory, who)).collect()
+    let mut seen = BTreeSet::new();
+    // In the order of the nodes, which is the same on every machine.
+    let directories = config.nodes.values().filter_map(|node| node.crt_dir.as_deref());
+    directories.filter(|directory| seen.insert(*directory)).flat_map(|directory| one(directory, who)).collect()
 }
 
 fn one(directory: &Path, who: &Who) -> Vec<Finding> {
@@ -73,5 +75,8 @@ fn readable_by_all(directory: &Path) -> Vec<String> {
             bytes.windows(MARK.len()).any(|window| window == MARK)
         })
     };
-    open.filter(|entry| has_key(&entry.path())).map(|entry| entry.path().display().to_string()).collect()
+    let mut keys: Vec<_> =
+        open.filter(|entry| has_key(&entry.path())).map(|entry| entry.path().display().to_string()).collect();
+    keys.sort();
+    keys
 }
