@@ -180,7 +180,9 @@ fn from_nothing_to_a_served_certificate(version: HaproxyVersion) {
     let init = user.init(&edge, &["--http-01-listen", &listen, "--crt-dir", &certs]).expect_code(0);
     assert!(init.stdout.contains("hotcert config haproxy"), "{init:?}");
     assert!(init.stderr.contains("no bind line of HAProxy loads a directory"), "{init:?}");
-    user.expect_good_file();
+    // It says where handshakes will prove what is served once the lines are in.
+    let verify = format!("verify = [\"{}:443\"]", edge.ip);
+    assert!(user.expect_good_file().contains(&verify), "{init:?}");
 
     // A file that is there is not lost.
     let again = user.init(&edge, &[]).expect_code(1);
@@ -209,14 +211,15 @@ fn from_nothing_to_a_served_certificate(version: HaproxyVersion) {
     for line in [
         format!("socket = \"{}\"", edge.socket().display()),
         format!("crt_dir = \"{certs}\""),
-        format!("verify = [\"{}:443\"]", edge.ip),
+        verify,
         format!("listen = \"{listen}\""),
     ] {
         assert!(file.contains(&line), "{line}\n{file}");
     }
     let issued = user.run(&["issue", "shop.test"]).expect_code(0);
     assert_eq!(edge.names("shop.test"), ["shop.test"], "{issued:?}");
-    user.run(&["status"]).expect_code(0);
+    let status = user.run(&["status", "--json"]).expect_code(0).json();
+    assert_eq!(status["certificates"][0]["nodes"][0]["verified"], "handshake", "{status:#}");
 }
 
 #[test]
@@ -301,6 +304,13 @@ fn each_haproxy_is_a_node_with_its_own_places() {
     user.expect_good_file();
     let lines = user.run(&["config", "haproxy"]).expect_code(0).stdout;
     assert!(lines.contains("# Instead of the line") && lines.contains("level admin"), "{lines}");
+
+    // It would not start again: the directory is still empty.
+    let lax = first.scratch.read("haproxy.cfg").replace(" strict-sni", "");
+    first.scratch.write("haproxy.cfg", lax);
+    assert!(!lines.lines().any(|line| line == "strict-sni"), "{lines}");
+    let lines = user.run(&["config", "haproxy"]).expect_code(0).stdout;
+    assert!(lines.lines().any(|line| line == "strict-sni"), "{lines}");
 }
 
 #[test]
@@ -339,5 +349,7 @@ fn a_haproxy_is_found_by_itself_and_a_stranger_is_not_believed() {
     let nodes = found["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 1, "{found:#}");
     assert_eq!(nodes[0]["name"].as_str(), Some("front"));
+    // Where the lines of `config haproxy` will listen, for nobody does yet.
+    assert_eq!(nodes[0]["verify"].to_string(), "[\"127.0.0.1:443\"]", "{found:#}");
     assert!(found["notes"].to_string().contains("is a HAProxy of user 65534"), "{found:#}");
 }

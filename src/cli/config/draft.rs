@@ -1,13 +1,16 @@
 //! From a `HAProxy` on this machine to the table of a node.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 use serde::Serialize;
 
 use super::Advice;
+use super::find::{HTTPS, tls_binds};
 use crate::haproxy::{Error, Info, Level, Session, SystemConnect};
-use crate::host::{Bind, Instance, Named, version_of};
+use crate::host::{Bind, Instance, Listen, Named, version_of};
 use crate::model::{Address, Authority, NodeName, chain, printable};
 
 /// Where certificates for `HAProxy` are put where it loads no directory yet.
@@ -16,8 +19,6 @@ const PROPOSED_DIRECTORY: &str = "/etc/haproxy/certs";
 const PROPOSED_SOCKET: &str = "/run/haproxy/admin.sock";
 /// Addresses at which a handshake proves what is served: more prove nothing more.
 const MAX_VERIFY: usize = 8;
-/// The port of HTTPS, whose certificates are looked at first.
-const HTTPS: u16 = 443;
 /// Characters of a foreign text.
 const SHOWN: usize = 300;
 /// The mode of files that a group has to read.
@@ -202,8 +203,7 @@ impl Draft {
     /// Chooses where certificates go: what the first `bind` line loads, one on port 443 before others.
     fn certificates(&mut self, instance: &Instance, given: &Given<'_>) {
         let view = instance.view();
-        let mut binds: Vec<Bind<'_>> = instance.configuration.binds().into_iter().filter(|bind| bind.has_tls).collect();
-        binds.sort_by_key(|bind| !bind.listen.iter().any(|listen| listen.has_port(HTTPS)));
+        let binds = tls_binds(&instance.configuration);
         let directory_of = |bind: &Bind<'_>| bind.certificates.iter().find(|named| named.is_directory(&view)).cloned();
         let wanted = |named: &Named| {
             given
@@ -250,20 +250,30 @@ impl Draft {
                 ),
                 "`hotcert config haproxy` prints the line that does",
             );
+            // Where that line will serve it.
+            let new = Listen::Ip { address: Ipv4Addr::UNSPECIFIED.into(), first: HTTPS, last: HTTPS, is_tcp: true };
+            self.verify_at(match binds.first() {
+                Some(bind) => handshakes(bind, instance),
+                None => instance.authority(&new).into_iter().collect(),
+            });
             return;
         };
-        if self.verify.is_empty() {
-            let serves = |bind: &&Bind<'_>| bind.certificates.contains(chosen) || bind.crt_lists.contains(chosen);
-            self.verify = binds.iter().filter(serves).flat_map(|bind| handshakes(bind, instance)).collect();
-            let mut seen = std::collections::BTreeSet::new();
-            self.verify.retain(|address| seen.insert(address.to_string()));
-            self.verify.truncate(MAX_VERIFY);
-        }
+        let serves = |bind: &&Bind<'_>| bind.certificates.contains(chosen) || bind.crt_lists.contains(chosen);
+        self.verify_at(binds.iter().filter(serves).flat_map(|bind| handshakes(bind, instance)).collect());
         if self.verify.is_empty() {
             self.advise(
                 "none of the addresses at which HAProxy serves these certificates can be reached from here",
                 "set verify to where a client would connect, so that what is served is proved by a handshake",
             );
+        }
+    }
+
+    /// Proves what is served at these addresses, unless flags say where; whether anybody listens there already does not matter.
+    fn verify_at(&mut self, addresses: Vec<Authority>) {
+        if self.verify.is_empty() {
+            let mut seen = BTreeSet::new();
+            self.verify = addresses.into_iter().filter(|address| seen.insert(address.to_string())).collect();
+            self.verify.truncate(MAX_VERIFY);
         }
     }
 

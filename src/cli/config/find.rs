@@ -2,8 +2,11 @@
 
 use std::fs;
 
-use crate::host::{Host, Instance, Listen};
+use crate::host::{Bind, Configuration, Host, Instance, Listen};
 use crate::model::{Address, Authority};
+
+/// The port of HTTPS, whose certificates are looked at first.
+pub(super) const HTTPS: u16 = 443;
 
 /// The `HAProxy` that listens on a socket; one that runs before one that is only configured.
 pub(super) fn instance<'a>(host: &'a Host, socket: &Address) -> Option<&'a Instance> {
@@ -36,4 +39,11 @@ pub(super) fn is_same(own: &Listen, socket: &Address, instance: &Instance) -> bo
         }
         _ => false,
     }
+}
+
+/// The `bind` lines that speak TLS, those on port 443 before others; new certificates go to the first that takes them.
+pub(super) fn tls_binds(configuration: &Configuration) -> Vec<Bind<'_>> {
+    let mut binds: Vec<_> = configuration.binds().into_iter().filter(|bind| bind.has_tls).collect();
+    binds.sort_by_key(|bind| !bind.listen.iter().any(|listen| listen.has_port(HTTPS)));
+    binds
 }

@@ -1,17 +1,15 @@
 //! What is missing in the configuration of a `HAProxy` that was found, and where it goes.
 
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 
 use serde::{Serialize, Serializer};
 
-use super::find;
-
+use super::find::{self, HTTPS};
 use crate::config::{Method, Solver, Via};
-use crate::host::{Answerer, Bind, Configuration, HTTP, Instance, Level, Line, Listen, Place, Road, Section};
+use crate::host::{Answerer, Bind, Configuration, HTTP, Instance, Level, Line, Listen, Named, Place, Road, Section};
 use crate::model::{ALPN_PROTOCOL, Address, printable};
 
-/// The port of HTTPS.
-const HTTPS: u16 = 443;
 /// The backend of the printed lines.
 const BACKEND: &str = "hotcert_acme";
 /// What is true for a challenge, and needs no name.
@@ -87,8 +85,7 @@ impl Findings {
     /// Whether a `bind` line loads new certificates.
     pub(super) fn certificates(&mut self, instance: &Instance, directory: Option<&str>, list: Option<&str>) {
         let configuration = &instance.configuration;
-        let mut binds: Vec<Bind<'_>> = configuration.binds().into_iter().filter(|bind| bind.has_tls).collect();
-        binds.sort_by_key(|bind| !bind.listen.iter().any(|listen| listen.has_port(HTTPS)));
+        let binds = find::tls_binds(configuration);
         let Some((word, name)) = list.map(|list| ("crt-list", list)).or(directory.map(|directory| ("crt", directory)))
         else {
             return;
@@ -102,14 +99,18 @@ impl Findings {
         };
         let slash = if word == "crt" { "/" } else { "" };
         if let Some(bind) = binds.iter().find(loads) {
-            self.present(&bind.line.place, format!("{word} {name}{slash}"));
+            if !bind.is_strict && has_no_certificate(bind, instance) {
+                self.miss(How::Append, Some(&bind.line.place), Some(bind.section.title()), "strict-sni".to_owned());
+            } else {
+                self.present(&bind.line.place, format!("{word} {name}{slash}"));
+            }
         } else if let Some(bind) = binds.first() {
             let is_bare = bind.certificates.is_empty() && bind.crt_lists.is_empty() && !bind.is_strict;
             let strict = if is_bare { " strict-sni" } else { "" };
             let place = &bind.line.place;
             self.miss(How::Append, Some(place), Some(bind.section.title()), format!("{word} {name}{slash}{strict}"));
         } else {
-            let line = format!("bind :443 ssl {word} {name}{slash} strict-sni");
+            let line = format!("bind :{HTTPS} ssl {word} {name}{slash} strict-sni");
             let proxies =
                 || configuration.of(&["frontend", "listen"]).filter(|section| configuration.speaks_http(section));
             // One that redirects to HTTPS would do so for ever.
@@ -287,6 +288,19 @@ fn split(lines: &str) -> (String, &str) {
     let is_said =
         |line: &&str| !line.starts_with("# In the frontend") && !line.trim_start().starts_with("# A line that begins");
     (rules.lines().filter(is_said).map(|line| format!("{line}\n")).collect(), more)
+}
+
+/// Whether all that a `bind` line loads are directories in which there is nothing yet: without `strict-sni`, `HAProxy` refuses to start.
+fn has_no_certificate(bind: &Bind<'_>, instance: &Instance) -> bool {
+    let view = instance.view();
+    let is_empty = |named: &Named| {
+        let here = named.path.as_deref().and_then(|path| view.here(path).ok());
+        here.and_then(|here| here.read_dir().ok()).is_some_and(|mut entries| {
+            // HAProxy passes dotfiles by.
+            entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().as_bytes().starts_with(b".")))
+        })
+    };
+    bind.crt_lists.is_empty() && bind.certificates.iter().all(is_empty)
 }
 
 fn leads(road: &Road<'_>, via: &Via, thumbprint: &str) -> bool {
