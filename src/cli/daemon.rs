@@ -89,7 +89,7 @@ pub(super) async fn ask(config: &Config, request: &Request) -> Result<Option<Out
         Role::Agent => false,
     };
     if !is_its_part {
-        tracing::debug!(daemon, role = ?about.role, "this is not the daemon's part; working without it");
+        tracing::debug!(daemon, role = %about.role, "this is not the daemon's part; working without it");
         return Ok(None);
     }
     if !about.stands_for(config) {

@@ -42,7 +42,8 @@ impl Output {
             // A reader who has gone away (`| head -1`) has read what they wanted.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 let what = "what was found could not be written to standard output";
-                self.explain(&Failure::from(anyhow::Error::new(error).context(what)));
+                let hint = "look at where standard output goes; what the command has changed stays changed".to_owned();
+                self.explain(&Failure { hint: Some(hint), ..Failure::from(anyhow::Error::new(error).context(what)) });
                 if outcome.failures.is_empty() { Exit::Failed } else { outcome.exit }.into()
             }
             _ => outcome.exit.into(),

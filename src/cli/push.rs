@@ -14,7 +14,7 @@ use super::issue::remember;
 use super::outcome::{Note, Outcome};
 use super::plan::{NodePlan, describe};
 use super::secret;
-use super::status::conclude;
+use super::status::{conclude, take_back};
 use crate::bundle::{Bundle, Gate, pem};
 use crate::clock::Clock;
 use crate::config::Certificate;
@@ -130,13 +130,17 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
         return Err(failure);
     }
     let outcome = app.reconciler().round(Some(&BTreeSet::from([name.clone()]))).await;
-    if !outcome.as_ref().is_ok_and(|report| report.has_taken(&name)) {
+    let is_taken = outcome.as_ref().is_ok_and(|report| report.has_taken(&name));
+    if !is_taken {
         // What was good before stays what should be served, and whoever pushed this one still has the file.
         let lock = app.renewer().lock(&name).await?;
         app.store.go_back(&lock, &before)?;
     }
-    let report = outcome?;
+    let mut report = outcome?;
     app.tell(&report).await;
+    if !is_taken {
+        said.push(take_back(&mut report, &name));
+    }
     Ok(conclude(&Document { notices, report: &report }, &report, Vec::new()))
 }
 

@@ -6,10 +6,11 @@ use super::app::App;
 use super::args::Rollback;
 use super::failure::Failure;
 use super::outcome::Outcome;
-use super::status::conclude;
+use super::status::{conclude, take_back};
 use crate::bundle::Gate;
 use crate::clock::Clock;
 use crate::model::{CertName, Identifier};
+use crate::store;
 
 pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
     let app = app.with_trust()?;
@@ -31,26 +32,40 @@ pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
         tracing::info!(certificate = %name, generation = number, "going back");
     }
     let outcome = app.reconciler().round(Some(&named)).await;
+    let mut taken_back = Vec::new();
     for (name, mark) in marks {
         // What no node takes is not what should be served.
         if !outcome.as_ref().is_ok_and(|report| report.has_taken(name)) {
             let lock = app.renewer().lock(name).await?;
             app.store.go_back(&lock, &mark)?;
+            taken_back.push(name);
         }
     }
-    let report = outcome?;
-    Ok(conclude(&report, &report, Vec::new()))
+    let mut report = outcome?;
+    let notes = taken_back.into_iter().map(|name| take_back(&mut report, name)).collect();
+    Ok(conclude(&report, &report, Vec::new()).after(notes))
 }
 
 /// The generation to go to, which must be fit to be served.
 fn target(app: &App, name: &CertName, args: &Rollback) -> Result<u64, Failure> {
     let number = match args.to {
         Some(number) => number,
-        None => app.store.previous(name)?.ok_or_else(|| {
-            Failure::usage(format!("certificate {name} has no earlier generation"), "name one by --to")
-        })?,
+        None => match app.store.previous(name)? {
+            Some(number) => number,
+            None => {
+                let what = format!("certificate {name} has no earlier generation");
+                return Err(Failure::usage(what, offer(&app.store.generations(name)?)));
+            }
+        },
     };
-    if let Some(revocation) = app.store.generation(name, number)?.revoked {
+    let generation = match app.store.generation(name, number) {
+        Err(error @ store::Error::NoGeneration { .. }) => {
+            let hint = Some(offer(&app.store.generations(name)?));
+            return Err(Failure { hint, ..Failure::from(error) });
+        }
+        found => found?,
+    };
+    if let Some(revocation) = generation.revoked {
         return Err(Failure::revoked(&format!("generation {number} of certificate {name}"), &revocation));
     }
     let target = app.store.bundle(name, number)?;
@@ -69,4 +84,17 @@ fn target(app: &App, name: &CertName, args: &Rollback) -> Result<u64, Failure> {
     let fullchain = [target.leaf_pem(), target.chain_pem()].concat();
     gate.admit(&[fullchain.as_bytes(), target.key().pem().as_bytes()])?;
     Ok(number)
+}
+
+/// What `--to` may name.
+fn offer(stored: &[u64]) -> String {
+    match stored {
+        [] | [_] => {
+            "no other one is stored: push another certificate, or order one by `hotcert renew --force`".to_owned()
+        }
+        stored => {
+            let numbers: Vec<_> = stored.iter().map(ToString::to_string).collect();
+            format!("name one by --to: {} are stored", numbers.join(", "))
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `hotcert status`, and how a report is shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -12,7 +12,7 @@ use super::args::Status;
 use super::failure::{Exit, Failure};
 use super::outcome::{Note, Outcome};
 use crate::model::CertName;
-use crate::reconcile::{CertificateReport, ClientFiles, OldWorker, Problem, Report, TicketKeeper};
+use crate::reconcile::{CertificateReport, ClientFiles, NodeReport, OldWorker, Problem, Report, TicketKeeper};
 
 /// Says how things stand: as somebody saw it a moment ago (`cached`), or as they are found now.
 pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Result<Outcome, Failure> {
@@ -21,7 +21,12 @@ pub(super) async fn run(app: &App, args: &Status, cached: Option<&Report>) -> Re
         tracing::debug!(error = %failure.error, "something needs a look");
     }
     let exit = if report.needs_a_look() { Exit::Found } else { Exit::Done };
-    Ok(Outcome::new(&report, table(&report) + &details(&report).concat()).exit(exit))
+    let text = if report.certificates.is_empty() && report.nodes.is_empty() {
+        format!("nothing is stored in {}, and no HAProxy is configured\n", app.config.state_dir.display())
+    } else {
+        table(&report)
+    };
+    Ok(Outcome::new(&report, text + &details(&report).concat()).exit(exit))
 }
 
 /// How things stand, all of them or one certificate.
@@ -75,11 +80,14 @@ pub(super) fn conclude(document: &impl Serialize, report: &Report, failures: Vec
     Outcome::failed(failures, counting, table(report)).after(noticed.collect())
 }
 
+/// A certificate that no node has taken, and that was taken out of the store again, is not shown as if it were there.
+pub(super) fn take_back(report: &mut Report, name: &CertName) -> Note {
+    report.certificates.retain(|told| told.name != *name);
+    Note::new("notice", format!("no node has taken the new certificate {name}, so what is stored is as it was before"))
+}
+
 /// A line for each certificate on each node, and one for each node and each old worker.
 fn table(report: &Report) -> String {
-    if report.certificates.is_empty() && report.nodes.is_empty() {
-        return "nothing is stored and no HAProxy is configured\n".to_owned();
-    }
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["CERTIFICATE", "KEY", "STATE", "SERIAL", "EXPIRES", "NODE", "SERVED", "VERIFIED"]);
@@ -141,8 +149,18 @@ fn old_worker(worker: &OldWorker, now: Timestamp) -> String {
 /// What needs a look, each with its line end.
 fn details(report: &Report) -> Vec<String> {
     let mut details = Vec::new();
+    let with_hint = |what: &str, hint: Option<&str>| {
+        let hint = hint.map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
+        format!("{what}\n{hint}")
+    };
+    let known = report.problems.iter().filter(|problem| problem.file.is_none());
+    let hints: BTreeMap<_, _> =
+        known.filter_map(|known| Some(((&known.certificate, known.node.as_ref()?), known.hint.as_deref()?))).collect();
     for node in &report.nodes {
-        details.extend(node.detail.as_ref().map(|detail| format!("node {}: {detail}\n", node.name)));
+        if let Some(detail) = &node.detail {
+            let hint = hints.get(&(&None, &node.name)).copied();
+            details.push(with_hint(&format!("node {}: {detail}", node.name), hint));
+        }
     }
     let now = Timestamp::now();
     for certificate in &report.certificates {
@@ -151,11 +169,17 @@ fn details(report: &Report) -> Vec<String> {
         }
         if let Some(problem) = &certificate.problem {
             let next = certificate.next_try.map(|at| format!(" (tried again at {at:.0})")).unwrap_or_default();
-            details.push(format!("{}: {problem}{next}\n", certificate.name));
+            let name = &certificate.name;
+            let again = format!("`hotcert renew {name} --force` orders another one, with a new key");
+            let hint = certificate.revoked.is_some().then_some(again.as_str());
+            details.push(with_hint(&format!("{name}: {problem}{next}"), hint));
         }
+        let name = Some(certificate.name.clone());
         for node in &certificate.nodes {
-            let detail = node.detail.as_ref();
-            details.extend(detail.map(|detail| format!("{} on {}: {detail}\n", certificate.name, node.name)));
+            let is_of_node = |of: &NodeReport| of.name == node.name && of.detail == node.detail;
+            let Some(detail) = node.detail.as_ref().filter(|_| !report.nodes.iter().any(is_of_node)) else { continue };
+            let hint = hints.get(&(&name, &node.name)).copied();
+            details.push(with_hint(&format!("{} on {}: {detail}", certificate.name, node.name), hint));
         }
     }
     for problem in report.problems.iter().filter(|problem| !is_told(problem, report)) {
@@ -164,8 +188,7 @@ fn details(report: &Report) -> Vec<String> {
             (None, Some(certificate)) => format!("{certificate}: "),
             (None, None) => String::new(),
         };
-        let hint = problem.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
-        details.push(format!("{place}{}\n{hint}", problem.message));
+        details.push(with_hint(&format!("{place}{}", problem.message), problem.hint.as_deref()));
     }
     details
 }

@@ -57,7 +57,13 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } => Some("name another file by --config, or write this one".to_owned()),
+            Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some("name another file by --config, or have this one written by `hotcert config init`".to_owned())
+            }
+            Self::Read { path, .. } => Some(format!(
+                "look at it by `ls -ld {}`: it must be a file that this user may read; or name another one by --config",
+                path.display()
+            )),
             Self::Problems(_) => Some("correct the file, then look at it again by `hotcert config check`".to_owned()),
             Self::Missing { hint, .. } => Some(hint.clone()),
         }

@@ -347,7 +347,7 @@ fn a(value: &DeValue<'_>) -> String {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() || name.is_empty() { format!("{path}{name}") } else { format!("{path}.{name}") }
 }
 
 fn show(value: &DeValue<'_>) -> String {

@@ -36,6 +36,7 @@ mod tickets;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -76,6 +77,16 @@ pub enum Role {
     Agent,
     /// Brings to `HAProxy` what is stored: it needs the socket, and no network.
     Loader,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Agent => "agent",
+            Self::Loader => "loader",
+        })
+    }
 }
 
 impl Role {
@@ -275,7 +286,7 @@ impl Daemon {
             tasks.spawn("observe", |life| shown::serve(observe, shown.feed(), life));
         }
         tracing::info!(
-            role = ?self.role, nodes = first.config.nodes.len(), certificates = first.config.certificates.len(), "running"
+            role = %self.role, nodes = first.config.nodes.len(), certificates = first.config.certificates.len(), "running"
         );
         let teller = Teller::new(notifier, self.role, status, &parts);
         let (tokens, pulse) = (tokens_sender, shown.pulse.clone());

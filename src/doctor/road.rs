@@ -111,7 +111,7 @@ async fn one(doctor: &Doctor, lookups: &Lookups, of: &Ordered, here: &Here) -> R
         Method::Http01(Via::Stateless) => {
             let Some(thumbprint) = thumbprint(doctor, of) else {
                 let cause = "there is no account yet, and HAProxy's lines contain the thumbprint of its key";
-                let cure = "hotcert account register; then `hotcert config haproxy` prints the lines";
+                let cure = "`hotcert account register` makes one; then `hotcert config haproxy` prints the lines";
                 return Err(Finding::look(
                     check,
                     name.human(),

@@ -214,7 +214,9 @@ impl Error {
                     "add `stats socket {address} mode 660 level admin` to the global section of HAProxy's configuration, and start it"
                 ));
             }
-            Self::Refused { .. } => "start HAProxy: no process listens there, if it is a socket at all",
+            Self::Refused { .. } => {
+                "start HAProxy: nothing listens there, for a HAProxy that has ended left the socket, or it is none"
+            }
             Self::NoPermission { .. } => {
                 "run as a member of the socket's group, and put `mode 660 group GROUP` on its `stats socket` line"
             }

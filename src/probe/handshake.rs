@@ -117,7 +117,7 @@ pub(super) async fn shake(
     client: Arc<ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, Error> {
     TlsConnector::from(client).connect(name, stream).await.map_err(|error| match refusal(&error) {
-        Some(alert) => Error::Refused { address, alert: format!("{alert:?}") },
+        Some(alert) => Error::Refused { address, alert: words(alert) },
         None => no_tls(address, error),
     })
 }
@@ -128,6 +128,18 @@ fn refusal(error: &std::io::Error) -> Option<AlertDescription> {
         rustls::Error::AlertReceived(alert) => Some(*alert),
         _ => None,
     }
+}
+
+/// The name of an alert, as in `unrecognised name`.
+fn words(alert: AlertDescription) -> String {
+    let mut words = String::new();
+    for letter in format!("{alert:?}").chars() {
+        if letter.is_ascii_uppercase() && words.ends_with(|before: char| before.is_ascii_lowercase()) {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 pub(super) fn no_tls(address: SocketAddr, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

@@ -121,7 +121,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let (Self::Listen { source, .. } | Self::Write { source, .. } | Self::Remove { source, .. }) = self else {
-            return None;
+            return matches!(self, Self::Taken { .. })
+                .then(|| "look by `ps` for another hotcert that orders for the same name".to_owned());
         };
         match (self, source.kind()) {
             (Self::Listen { address, .. }, std::io::ErrorKind::AddrInUse) => {
@@ -141,6 +142,9 @@ impl Error {
             }
             (_, std::io::ErrorKind::NotADirectory) => {
                 Some(".well-known and acme-challenge are directories, and no symbolic links".to_owned())
+            }
+            (Self::Write { path, .. } | Self::Remove { path, .. }, _) => {
+                Some(format!("look at it by `namei -l {0}` and `df -h {0}`", path.parent().unwrap_or(path).display()))
             }
             _ => None,
         }

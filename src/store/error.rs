@@ -22,15 +22,14 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk is full, or a quota is used up.
-    #[error("cannot {operation} {}: no space is left", path.display())]
+    #[error("cannot {operation} {}: {}", path.display(), full(*kind))]
     Full {
         /// What was tried, as a verb.
         operation: &'static str,
         /// On what.
         path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
+        /// Which sort of room there is none of; the system has no more to say.
+        kind: io::ErrorKind,
     },
     /// We lack the right, or the file system is read-only.
     #[error("not allowed to {operation} {}", path.display())]
@@ -181,7 +180,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Full { path, .. } => {
-                format!("make room on the file system of {}; nothing was lost or changed", path.display())
+                format!(
+                    "make room on the file system of {}, then try again: nothing that was there is lost",
+                    path.display()
+                )
             }
             Self::Denied { path, operation: "change the owner of", .. } => format!(
                 "set `owner`, `group` and `mode` to what HAProxy can read and this user may give (it cannot keep those of {})",
@@ -201,7 +203,7 @@ impl Error {
             Self::CurrentBroken { name, .. } => {
                 format!("choose a generation by `hotcert rollback {name} --to GENERATION`, or issue or push it again")
             }
-            Self::NoGeneration { name, .. } => format!("`hotcert status {name}` shows what is stored"),
+            Self::NoGeneration { .. } => "leave the number out, or name a generation that is stored".to_owned(),
             Self::GenerationDamaged { name, .. } => {
                 format!("go back by `hotcert rollback {name}`, or issue or push it again")
             }
@@ -239,13 +241,17 @@ pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error)
     move |source| {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { operation, path, source },
+            kind @ (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Error::Full { operation, path, kind },
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Error::Denied { operation, path, source }
             }
             _ => Error::Io { operation, path, source },
         }
     }
+}
+
+fn full(kind: io::ErrorKind) -> &'static str {
+    if kind == io::ErrorKind::QuotaExceeded { "the quota is used up" } else { "no space is left" }
 }
 
 #[cfg(test)]
@@ -263,6 +269,7 @@ mod tests {
             assert!(error(denied).hint().unwrap().contains("/state/x"));
         }
         assert_eq!(error(io::ErrorKind::StorageFull).to_string(), "cannot write /state/x: no space is left");
+        assert_eq!(error(io::ErrorKind::QuotaExceeded).to_string(), "cannot write /state/x: the quota is used up");
         assert_eq!(error(io::ErrorKind::StorageFull).retry(), Retry::Backoff);
     }
 }

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use super::super::Error;
 use super::{haproxy_lines, http01, tls_alpn};
 use crate::config::Solver;
-use crate::model::{ChallengeKind, Identifier, Token};
+use crate::model::{ChallengeKind, Identifier, Token, chain};
 use crate::probe::{self, Target};
 
 /// Bytes of a random token; as many as Let's Encrypt uses.
@@ -117,7 +117,9 @@ impl<'a> Trial<'a> {
             Reply::Silence(error) => match &solver.probe {
                 Some(place) => {
                     let meaning = "nothing answers where the pre-flight was told to ask";
-                    Err(self.misrouted(place.to_string(), error.to_string(), meaning))
+                    let (place, why) = (place.to_string(), chain(&error));
+                    let why = why.strip_prefix(&place).map_or(&*why, str::trim_start);
+                    Err(self.misrouted(place, format!("no answer ({why})"), meaning))
                 }
                 None => Ok(Asked::Unasked(error)),
             },

@@ -244,7 +244,10 @@ impl Error {
             Self::Hosted { is_denied: true, .. } => {
                 "the credentials are wrong, or not allowed to change the zone".to_owned()
             }
-            Self::Hosted { .. } | Self::HostedSilent { .. } => return None,
+            Self::Hosted { .. } | Self::HostedSilent { .. } => {
+                "try again later; if it stays, look at the provider's status page, and at `zone` of the solver"
+                    .to_owned()
+            }
             Self::NotBuilt { .. } => {
                 "use one that was built with the feature hosted-dns, or the providers rfc2136, exec or acme.sh"
                     .to_owned()
