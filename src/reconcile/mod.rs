@@ -248,7 +248,8 @@ impl Reconciler<'_> {
         let (concerned, others): (Vec<_>, Vec<_>) =
             failures.into_iter().partition(|failure| failure.concerns(scope, self.config));
         for failure in others {
-            tracing::warn!(certificate = ?failure.certificate, error = %failure.error, "another certificate needs a look");
+            let certificate = failure.certificate.as_ref().map(tracing::field::display);
+            tracing::warn!(certificate, error = %failure.error, "another certificate needs a look");
         }
         report.failures.splice(0..0, concerned);
         let unserved = unserved(&report, &waiting);
