@@ -4,6 +4,9 @@
 
 mod support;
 
+#[path = "doctor/roads.rs"]
+mod roads;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
