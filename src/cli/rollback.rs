@@ -48,19 +48,14 @@ pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
 
 /// The generation to go to, which must be fit to be served.
 fn target(app: &App, name: &CertName, args: &Rollback) -> Result<u64, Failure> {
-    let number = match args.to {
-        Some(number) => number,
-        None => match app.store.previous(name)? {
-            Some(number) => number,
-            None => {
-                let what = format!("certificate {name} has no earlier generation");
-                return Err(Failure::usage(what, offer(&app.store.generations(name)?)));
-            }
-        },
+    let chosen = args.to.map_or_else(|| app.store.previous(name), |number| Ok(Some(number)))?;
+    let Some(number) = chosen else {
+        let what = format!("certificate {name} has no earlier generation");
+        return Err(Failure::usage(what, offer(name, &app.store.generations(name)?)));
     };
     let generation = match app.store.generation(name, number) {
         Err(error @ store::Error::NoGeneration { .. }) => {
-            let hint = Some(offer(&app.store.generations(name)?));
+            let hint = Some(offer(name, &app.store.generations(name)?));
             return Err(Failure { hint, ..Failure::from(error) });
         }
         found => found?,
@@ -87,11 +82,9 @@ fn target(app: &App, name: &CertName, args: &Rollback) -> Result<u64, Failure> {
 }
 
 /// What `--to` may name.
-fn offer(stored: &[u64]) -> String {
+fn offer(name: &CertName, stored: &[u64]) -> String {
     match stored {
-        [] | [_] => {
-            "no other one is stored: push another certificate, or order one by `hotcert renew --force`".to_owned()
-        }
+        [] | [_] => format!("no other one is stored: push another, or order one by `hotcert renew {name} --force`"),
         stored => {
             let numbers: Vec<_> = stored.iter().map(ToString::to_string).collect();
             format!("name one by --to: {} are stored", numbers.join(", "))

@@ -143,6 +143,9 @@ impl Error {
             (_, std::io::ErrorKind::NotADirectory) => {
                 Some(".well-known and acme-challenge are directories, and no symbolic links".to_owned())
             }
+            (Self::Write { .. }, std::io::ErrorKind::NotFound) => {
+                Some("make the directory, or correct the path of the webroot: only what is below it is made".to_owned())
+            }
             (Self::Write { path, .. } | Self::Remove { path, .. }, _) => {
                 Some(format!("look at it by `namei -l {0}` and `df -h {0}`", path.parent().unwrap_or(path).display()))
             }

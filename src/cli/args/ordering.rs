@@ -71,7 +71,7 @@ pub struct Ordering {
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub struct Answering {
     /// Answer http-01 by a listener there, to which HAProxy routes the challenges [default: 127.0.0.1:63443]
-    #[arg(long, value_name = "ADDR", group = "via")]
+    #[arg(long, value_name = "ADDR", group = "via", value_parser = listening)]
     pub http_01_listen: Option<SocketAddr>,
     /// Answer http-01 by HAProxy, from this map
     #[arg(long, value_name = "MAP", group = "via")]
@@ -83,7 +83,7 @@ pub struct Answering {
     #[arg(long, value_name = "DIR", group = "via", value_parser = PathBufValueParser::new().map(absolute))]
     pub webroot: Option<PathBuf>,
     /// Answer tls-alpn-01 there; HAProxy passes the handshakes on, see `hotcert config haproxy`
-    #[arg(long, value_name = "ADDR", group = "via")]
+    #[arg(long, value_name = "ADDR", group = "via", value_parser = listening)]
     pub tls_alpn_01_listen: Option<SocketAddr>,
     /// Where the pre-flight asks for a challenge [default: port 80 of what the DNS says]
     #[arg(long, value_name = "ADDR")]
@@ -120,4 +120,10 @@ impl Answering {
             ..OrderFlags::default()
         }
     }
+}
+
+/// Where hotcert listens.
+fn listening(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "it is no IP address with a port: use one such as 127.0.0.1:63443 or [::1]:63443".to_owned())
 }

@@ -14,7 +14,7 @@ use super::missing::Findings;
 use crate::config::{Config, Issuer, Method, Node, Order, Solver, Via};
 use crate::haproxy::{Session, SystemConnect, socket_lines};
 use crate::host::{Host, Instance};
-use crate::model::ChallengeKind;
+use crate::model::{ChallengeKind, chain};
 use crate::renew;
 use crate::solver::TLS_BIND;
 
@@ -66,7 +66,7 @@ pub(super) async fn run(
         let version = info.map(|info| (info.version.branch.0.into(), info.version.branch.1.into()));
         newest = newest.max(version);
         if let Err(error) = &answer {
-            tracing::warn!(node = %node.name, %error, "the version is not known");
+            tracing::warn!(node = %node.name, error = %chain(&error), "the version is not known");
         }
         // Of one that is elsewhere, or was only just written down, nothing is known.
         let found = find::instance(&host, &node.socket).filter(|found| !found.configuration.sections.is_empty());

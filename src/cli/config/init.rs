@@ -169,9 +169,13 @@ fn summary(file: &Path, nodes: &[Draft], solver: &Solver, instances: &[Option<&I
         })
     };
     out.push_str("next:\n");
+    let is_usual = file == Path::new(DEFAULT_FILE);
+    let config = if is_usual { String::new() } else { format!(" --config {}", file.display()) };
     if !nodes.iter().zip(instances.iter().copied()).all(is_complete) {
-        out.push_str("  hotcert config haproxy       # prints what is missing in HAProxy's configuration\n");
+        out.push_str(&format!(
+            "  hotcert config haproxy{config}       # prints what is missing in HAProxy's configuration\n"
+        ));
     }
-    out.push_str("  hotcert issue example.org    # orders a certificate and loads it\n");
+    out.push_str(&format!("  hotcert issue example.org{config}    # orders a certificate and loads it\n"));
     out
 }

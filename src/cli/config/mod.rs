@@ -19,6 +19,7 @@ use super::outcome::{Note, Outcome};
 use super::{Global, Output};
 use crate::config::{Config, DEFAULT_FILE, Flags, Setting};
 use crate::model::printable;
+use crate::observe::overview::count;
 
 /// Characters of a note, which may have names from foreign files in it.
 const SHOWN: usize = 1000;
@@ -49,7 +50,8 @@ fn check(global: &Global) -> Result<Outcome, Failure> {
     if !config.unreadable.is_empty() {
         return Err(crate::config::Error::Problems(config.unreadable).into());
     }
-    let counts = format!("{} certificates on {} nodes", config.configured_names().len(), config.nodes.len());
+    let certificates = count(config.configured_names().len(), "certificate");
+    let counts = format!("{certificates} on {}", count(config.nodes.len(), "node"));
     let checked = Checked { ok: true, warnings: config.warnings };
     let notes = checked.warnings.iter().map(|warning| Note::new("warning", warning)).collect();
     let text = format!("{}: good, with {counts}\n", file.display());
