@@ -62,7 +62,7 @@ use crate::bundle::Bundle;
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, Node};
 use crate::haproxy::{self, Connect, Session};
-use crate::model::{CertName, NodeName};
+use crate::model::{CertName, NodeName, chain};
 use crate::schedule::Retry;
 use crate::store::{self, Generation, Meta, Source, Store};
 
@@ -249,7 +249,7 @@ impl Reconciler<'_> {
             failures.into_iter().partition(|failure| failure.concerns(scope, self.config));
         for failure in others {
             let certificate = failure.certificate.as_ref().map(tracing::field::display);
-            tracing::warn!(certificate, error = %failure.error, "another certificate needs a look");
+            tracing::warn!(certificate, error = %chain(&failure.error), "another certificate needs a look");
         }
         report.failures.splice(0..0, concerned);
         let unserved = unserved(&report, &waiting);
@@ -407,7 +407,7 @@ fn one_is_reachable<T>(
     match unreachable.into_iter().next() {
         Some((node, source)) if reached.is_empty() => Err(Error::Node { node, source }),
         Some((node, error)) => {
-            tracing::warn!(%node, %error, "the node cannot be reached; the others go on");
+            tracing::warn!(%node, error = %chain(&error), "the node cannot be reached; the others go on");
             Ok(reached)
         }
         None => Ok(reached),

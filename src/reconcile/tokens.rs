@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, Reconciler};
 use crate::config::Node;
 use crate::haproxy::{Map, Session, Word};
-use crate::model::Invalid;
+use crate::model::{Invalid, chain};
 use crate::store::{self, Place, Token};
 
 /// How often the maps are looked at while tokens are wanted: a reload empties them, and the authority asks at any moment.
@@ -53,7 +53,7 @@ impl Keeper<'_> {
             if let Err(error) = self.round().await {
                 let text = error.to_string();
                 if text != said {
-                    tracing::warn!(%error, "http-01 tokens are not on every node yet");
+                    tracing::warn!(error = %chain(&error), "http-01 tokens are not on every node yet");
                     said = text;
                 }
             }

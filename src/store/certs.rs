@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::error::io;
 use super::{CertLock, Error, Revocation, Store, atomic, read, to_json};
 use crate::bundle::Bundle;
-use crate::model::{CertName, Facts, Sha256};
+use crate::model::{CertName, Facts, Sha256, chain};
 
 /// How many generations of a certificate are kept: enough to go back past a bad issuer or a bad push, while a certificate of
 /// six days that is renewed twice a week still leaves no heap of old keys.
@@ -211,7 +211,7 @@ impl Store {
         self.select(lock, number)?;
         if let Err(error) = self.prune(name, number) {
             // The certificate is stored; what could not be deleted is tried again with the next one.
-            tracing::warn!(cert = %name, %error, "old generations could not be deleted");
+            tracing::warn!(cert = %name, error = %chain(&error), "old generations could not be deleted");
         }
         Ok(number)
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::io;
 use super::{CertLock, Error, Store, atomic, read, remove};
 use crate::bundle::PrivateKey;
-use crate::model::{CertName, Identifier, KeyType};
+use crate::model::{CertName, Identifier, KeyType, chain};
 
 /// An order and the key of the certificate to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Store {
             Ok(journal) => Ok(journal),
             Err(error @ (Error::Damaged { .. } | Error::NotAFile { .. } | Error::TooLong { .. })) => {
                 let aside = self.move_aside(lock.name(), &place)?;
-                tracing::warn!(cert = %lock.name(), %error, moved_to = %aside.display(), "the journal of an order was unreadable");
+                tracing::warn!(cert = %lock.name(), error = %chain(&error), moved_to = %aside.display(), "the journal of an order was unreadable");
                 Ok(None)
             }
             Err(error) => Err(error),

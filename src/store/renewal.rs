@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{CertLock, Error, Standing, Store, read};
-use crate::model::CertName;
+use crate::model::{CertName, chain};
 use crate::schedule::{Again, Ari};
 
 /// Longest text of a failure that is kept, in characters: room for the link that ends a pause, which is the longest part.
@@ -176,7 +176,7 @@ pub(super) fn lenient<T: DeserializeOwned + Default>(path: &Path) -> Result<T, E
     match read::json(path) {
         Ok(found) => Ok(found.unwrap_or_default()),
         Err(error @ (Error::Damaged { .. } | Error::TooLong { .. } | Error::NotAFile { .. })) => {
-            tracing::warn!(%error, "a file of notes was unreadable, and is begun anew");
+            tracing::warn!(error = %chain(&error), "a file of notes was unreadable, and is begun anew");
             Ok(T::default())
         }
         Err(error) => Err(error),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::io;
 use super::{Error, Store};
-use crate::model::Token;
+use crate::model::{Token, chain};
 
 /// An empty private directory. Dropped, it is removed with all that was written there.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "what a program wrote was left behind");
+            tracing::warn!(path = %self.path.display(), error = %chain(&error), "what a program wrote was left behind");
         }
     }
 }

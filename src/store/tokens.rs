@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::io;
 use super::{AnswersLock, Error, Store, read, remove};
-use crate::model::{CertName, DnsName, DnsProvider, Invalid, Record};
+use crate::model::{CertName, DnsName, DnsProvider, Invalid, Record, chain};
 
 /// One token and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ impl Store {
             match read::json::<Token>(&path) {
                 Ok(token) => tokens.extend(token),
                 Err(error @ Error::Damaged { .. }) => {
-                    tracing::warn!(path = %path.display(), %error, "a token was left out");
+                    tracing::warn!(path = %path.display(), error = %chain(&error), "a token was left out");
                 }
                 Err(error) => return Err(error),
             }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, EventsLock, Store, read};
-use crate::model::{CertName, NodeName, Sha256};
+use crate::model::{CertName, NodeName, Sha256, chain};
 
 /// The most that is read: some hundred bytes for each of a hundred thousand certificates.
 const LIMIT: usize = 64 * 1024 * 1024;
@@ -59,7 +59,7 @@ impl Store {
         match serde_json::from_slice(&bytes) {
             Ok(told) => Ok(Some(told)),
             Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "what was told of is unreadable, and is begun anew");
+                tracing::warn!(error = %chain(&error), path = %path.display(), "what was told of is unreadable, and is begun anew");
                 Ok(None)
             }
         }
