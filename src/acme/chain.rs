@@ -10,6 +10,7 @@ use x509_parser::x509::X509Name;
 use super::account::Signer;
 use super::http::links;
 use super::problem::sanitised;
+use crate::model::chain;
 
 /// Chains that are looked at beside the default one; authorities offer one or two.
 const ALTERNATES: usize = 8;
@@ -27,7 +28,7 @@ pub(super) async fn preferred(signer: &Signer, default: String, headers: &Header
         let answer = match signer.post(&url, None).await {
             Ok(answer) => answer,
             Err(error) => {
-                tracing::warn!(url = sanitised(&url), %error, "a chain that the authority offers cannot be had");
+                tracing::warn!(url = sanitised(&url), error = %chain(&error), "a chain that the authority offers cannot be had");
                 continue;
             }
         };

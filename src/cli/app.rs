@@ -17,7 +17,7 @@ use crate::config::{Config, Flags, Remembered};
 use crate::daemon::{self, Loaded};
 use crate::haproxy::SystemConnect;
 use crate::internal::Root;
-use crate::model::{CertName, NodeName};
+use crate::model::{CertName, NodeName, chain};
 use crate::observe::events;
 use crate::reconcile::{Problem, Pushes, Reconciler, Report};
 use crate::renew::{GRACE, Renewer};
@@ -168,7 +168,7 @@ impl App {
         }
         let report = self.reconciler().refresh(None, &Report::merged(std::iter::empty()));
         if let Err(error) = events::tell(&self.store, &self.config.receivers, &report, false, self.clock.now()).await {
-            tracing::warn!(%error, "what happens cannot be noted");
+            tracing::warn!(error = %chain(&error), "what happens cannot be noted");
         }
     }
 
@@ -182,7 +182,7 @@ impl App {
             events::deliver(&self.store, &self.config.receivers, &self.clock).await
         };
         if let Err(error) = telling.await {
-            tracing::warn!(%error, "what happened could not be told");
+            tracing::warn!(error = %chain(&error), "what happened could not be told");
         }
     }
 

@@ -8,7 +8,7 @@ use super::request::Request;
 use crate::config::{Config, Node};
 use crate::control::{Client, Error};
 use crate::daemon::Role;
-use crate::model::Sha256;
+use crate::model::{Sha256, chain};
 
 /// What a daemon tells of itself to whoever connects.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ pub(super) async fn ask(config: &Config, request: &Request) -> Result<Option<Out
     let about: About = match client.about() {
         Ok(about) => about,
         Err(error) => {
-            tracing::warn!(%error, daemon, "working without the daemon");
+            tracing::warn!(error = %chain(&error), daemon, "working without the daemon");
             return Ok(None);
         }
     };

@@ -4,6 +4,7 @@ use super::app::App;
 use super::failure::{Exit, Failure};
 use super::outcome::Outcome;
 use super::status::conclude;
+use crate::model::chain;
 use crate::reconcile::{Keeper, TicketKeeper};
 
 pub(super) async fn run(app: App) -> Result<Outcome, Failure> {
@@ -20,7 +21,7 @@ pub(super) async fn run(app: App) -> Result<Outcome, Failure> {
     report.problems.extend(with_tickets);
     // Tokens that an order left behind are taken away as well.
     if let Err(error) = (Keeper { reconciler: &reconciler }).round().await {
-        tracing::warn!(%error, "http-01 tokens are not as they should be on every node");
+        tracing::warn!(error = %chain(&error), "http-01 tokens are not as they should be on every node");
     }
     let outcome = conclude(&report, &report, Vec::new());
     Ok(if tickets_are_wrong && outcome.exit == Exit::Done { outcome.exit(Exit::Found) } else { outcome })

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::frame::{Frame, Kind};
 use super::{CONNECTIONS, Error, HEARTBEAT, HELLO_LIMIT, Hello, MESSAGE_DEADLINE, REPLY_LIMIT, REQUEST_LIMIT, VERSION};
+use crate::model::chain;
 use crate::store::{ControlSocket, Store};
 
 /// How often a server that stands by asks whether its turn has come; each time costs an `open` and an `flock`.
@@ -85,7 +86,7 @@ impl Server {
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a client of the control socket");
+                        tracing::warn!(error = %chain(&error), "cannot accept a client of the control socket");
                         sleep(RESPITE).await;
                     }
                 }

@@ -2,7 +2,7 @@
 
 use crate::bundle::Trust;
 use crate::config::{Config, Remembered};
-use crate::model::NodeName;
+use crate::model::{NodeName, chain};
 use crate::store::{Stamp, Store};
 
 /// A configuration, and the roots that it trusts.
@@ -23,11 +23,11 @@ impl Loaded {
         match store.recall::<Remembered>() {
             Ok((remembered, failures)) => {
                 for error in failures {
-                    tracing::warn!(%error, "what is remembered of a certificate cannot be read");
+                    tracing::warn!(error = %chain(&error), "what is remembered of a certificate cannot be read");
                 }
                 loaded.config.recall(remembered);
             }
-            Err(error) => tracing::error!(%error, "what is remembered cannot be read"),
+            Err(error) => tracing::error!(error = %chain(&error), "what is remembered cannot be read"),
         }
         loaded
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tasks::Life;
 use super::{Parts, Status};
+use crate::model::chain;
 use crate::observe::events;
 
 /// The shortest time between two looks.
@@ -36,7 +37,7 @@ pub(super) async fn run(parts: Parts, status: Status, life: Life) {
             let next = match events::deliver(&parts.store, &loaded.config.receivers, &*parts.clock).await {
                 Ok(next) => next.unwrap_or(OTHERS).min(OTHERS),
                 Err(error) => {
-                    tracing::warn!(%error, "what happens cannot be told");
+                    tracing::warn!(error = %chain(&error), "what happens cannot be told");
                     OTHERS
                 }
             };
@@ -59,7 +60,7 @@ async fn look(parts: &Parts, status: &Status) -> bool {
     let loaded = parts.loaded.borrow().clone();
     let told = events::tell(&parts.store, &loaded.config.receivers, &report, true, parts.clock.now()).await;
     told.unwrap_or_else(|error| {
-        tracing::warn!(%error, "what happens cannot be noted");
+        tracing::warn!(error = %chain(&error), "what happens cannot be noted");
         false
     })
 }

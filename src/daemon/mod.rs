@@ -58,7 +58,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::Server;
 use crate::haproxy::Connect;
-use crate::model::Invalid;
+use crate::model::{Invalid, chain};
 use crate::observe::overview::Overview;
 use crate::observe::{Feed, Notifier};
 use crate::reconcile::{Pushes, Reconciler};
@@ -299,7 +299,7 @@ impl Daemon {
         }
         notifier.stopping();
         if let Err(error) = &end {
-            tracing::error!(%error, "stopping");
+            tracing::error!(error = %chain(&error), "stopping");
         } else {
             tracing::info!("stopping");
         }
@@ -354,7 +354,7 @@ async fn control(store: Store, shell: Arc<dyn Shell>, context: Context, life: Li
         Ok(None) => {}
         // Certificates are what matters; the socket is a convenience.
         Err(error) => {
-            tracing::error!(%error, "the control socket cannot be served");
+            tracing::error!(error = %chain(&error), "the control socket cannot be served");
             life.during(life.stop.cancelled()).await;
         }
     }

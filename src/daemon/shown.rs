@@ -16,6 +16,7 @@ use super::node::pause;
 use super::tasks::Life;
 use super::{Parts, Status};
 use crate::config::{Config, Issuer, Observe};
+use crate::model::chain;
 use crate::observe::{Counters, Feed, IssuerState, Pulse, Server, Snapshot};
 use crate::reconcile::Pushes;
 use crate::store::Store;
@@ -69,7 +70,9 @@ pub(super) async fn look(mut parts: Parts, mut status: Status, life: Life) {
                 let next = found.after(&sender.borrow());
                 sender.send_replace(Arc::new(next));
             }
-            Some(Err(error)) => tracing::error!(%error, "how everything stands could not be put together"),
+            Some(Err(error)) => {
+                tracing::error!(error = %chain(&error), "how everything stands could not be put together");
+            }
         }
         let woken = async {
             sleep(PERIOD.max(began.elapsed() * SHARE)).await;

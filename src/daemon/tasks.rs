@@ -10,6 +10,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::signals::{Signal, Signals};
+use crate::model::chain;
 
 /// How long tasks may take to stop. A service manager's patience is longer; the step that is under way, the transaction of one
 /// certificate, takes milliseconds unless `HAProxy` hangs; an order is given up after [`GRACE`](crate::renew::GRACE), and then its records
@@ -116,7 +117,7 @@ impl Tasks {
         let id = match outcome {
             Ok((id, ())) => id,
             Err(error) => {
-                tracing::error!(%error, "a task has failed");
+                tracing::error!(error = %chain(&error), "a task has failed");
                 error.id()
             }
         };

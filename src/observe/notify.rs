@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::model::chain;
 use sd_notify::NotifyState;
 
 /// Tells the service manager how it goes.
@@ -77,7 +78,7 @@ fn send(state: &[NotifyState<'_>]) {
 }
 
 fn complain(error: &std::io::Error) {
-    tracing::warn!(%error, "the service manager cannot be told");
+    tracing::warn!(error = %chain(&error), "the service manager cannot be told");
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::listeners::Shared;
 use super::records::{self, Awaited};
 use super::{Error, Renewer};
 use crate::config::{Dns, Method, Solver as Configured, Via};
-use crate::model::{CertName, Identifier, Token};
+use crate::model::{CertName, Identifier, Token, chain};
 use crate::solver::{Listener, Responder, Solver, Webroot};
 use crate::store::{self, Place, Store};
 
@@ -113,7 +113,7 @@ impl<'a> Answers<'a> {
     /// Takes every answer away, records included. One that cannot be taken away is noted, and is tried again in later rounds.
     pub(super) async fn close(self) {
         if let Err(error) = records::clear(self.renewer.store, self.certificate).await {
-            tracing::warn!(certificate = %self.certificate, %error, "a record was left behind");
+            tracing::warn!(certificate = %self.certificate, error = %chain(&error), "a record was left behind");
         }
     }
 
@@ -190,7 +190,7 @@ impl Drop for Answers<'_> {
         for (solver, token) in &self.presented {
             // It does no harm but to order, so it is no failure.
             if let Err(error) = self.withdraw(solver, token) {
-                tracing::warn!(certificate = %self.certificate, %error, "an answer to a challenge was left behind");
+                tracing::warn!(certificate = %self.certificate, error = %chain(&error), "an answer to a challenge was left behind");
             }
         }
     }
@@ -207,7 +207,7 @@ async fn clear_leftovers(store: &Store, certificate: &CertName) -> Result<(), Er
                 if let Ok(token) = stored.token.parse()
                     && let Err(error) = Webroot::new(path).remove(&token)
                 {
-                    tracing::warn!(%certificate, %error, "an answer to a challenge was left behind");
+                    tracing::warn!(%certificate, error = %chain(&error), "an answer to a challenge was left behind");
                     continue;
                 }
                 store.remove_token(&stored.token)?;

@@ -3,6 +3,7 @@
 use super::Error;
 use super::authority::{SAME_OUTAGE, trouble};
 use super::order::Attempt;
+use crate::model::chain;
 use crate::schedule::{Event, Kind};
 
 impl Attempt<'_> {
@@ -36,7 +37,7 @@ impl Attempt<'_> {
             Ok::<_, Error>(())
         };
         if let Err(error) = noted() {
-            tracing::warn!(certificate = %self.certificate.name, %error, "a failure could not be noted");
+            tracing::warn!(certificate = %self.certificate.name, error = %chain(&error), "a failure could not be noted");
         }
     }
 

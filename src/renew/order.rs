@@ -14,7 +14,7 @@ use super::{Error, Renewer, Why};
 use crate::acme::{self, Account, Deadlines, Directory, Http, Proof, Status};
 use crate::bundle::{Bundle, Gate, PrivateKey};
 use crate::config::{Certificate, Issuer, Solver};
-use crate::model::{ChallengeKind, DirectoryUrl, Identifier, KeyType};
+use crate::model::{ChallengeKind, DirectoryUrl, Identifier, KeyType, chain};
 use crate::schedule::{Event, Purpose};
 use crate::store::{CertLock, Entry, Journal, Meta, Source, Standing};
 
@@ -59,11 +59,11 @@ impl Attempt<'_> {
             match self.run(&mut choice).await {
                 // The authority may have asked while the crashed process could not answer; that says nothing about this one.
                 Err(error) if std::mem::take(&mut is_resumed) && error.order_is_over() => {
-                    tracing::warn!(certificate = %lock.name(), %error, "the interrupted order has failed; ordering anew");
+                    tracing::warn!(certificate = %lock.name(), error = %chain(&error), "the interrupted order has failed; ordering anew");
                 }
                 // Another order is counted like any other.
                 Err(error) if self.may_be_proved_otherwise(&mut choice, &error) => {
-                    tracing::warn!(certificate = %lock.name(), %error, "ordering anew");
+                    tracing::warn!(certificate = %lock.name(), error = %chain(&error), "ordering anew");
                     self.note_unproved(&error)?;
                 }
                 outcome => break outcome?,

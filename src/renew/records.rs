@@ -97,7 +97,7 @@ impl Renewer<'_> {
         };
         match tokio::time::timeout(GRACE, clearing).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "records may have been left behind"),
+            Ok(Err(error)) => tracing::warn!(error = %chain(&error), "records may have been left behind"),
             Err(_) => tracing::warn!("records were left behind; the next round takes them away"),
         }
     }
@@ -113,7 +113,7 @@ impl Renewer<'_> {
         let target = match self.resolver.target_of(&place).await {
             Ok(target) => target,
             Err(error) if error.is_unheard() => {
-                tracing::warn!(%name, %error, "it is not known whether another name has to have the record");
+                tracing::warn!(%name, error = %chain(&error), "it is not known whether another name has to have the record");
                 place
             }
             Err(error) => return Err(failed(error)),

@@ -10,7 +10,7 @@ use super::order::{Attempt, connect};
 use super::{Error, Renewer, check};
 use crate::bundle::Bundle;
 use crate::config::{Certificate, Issuer, Solver};
-use crate::model::DirectoryUrl;
+use crate::model::{DirectoryUrl, chain};
 use crate::schedule::Purpose;
 use crate::store::Standing;
 
@@ -70,7 +70,7 @@ impl Attempt<'_> {
         loop {
             match self.run(&mut choice).await {
                 Err(error) if self.may_be_proved_otherwise(&mut choice, &error) => {
-                    tracing::warn!(certificate = %self.lock.name(), %error, "rehearsing anew");
+                    tracing::warn!(certificate = %self.lock.name(), error = %chain(&error), "rehearsing anew");
                 }
                 outcome => return outcome.map(|(_, bundle)| bundle),
             }

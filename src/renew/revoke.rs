@@ -6,7 +6,7 @@ use super::{Error, Renewer};
 use crate::acme::{self, Revoked};
 use crate::bundle::Bundle;
 use crate::config::Issuer;
-use crate::model::{DirectoryUrl, RevocationReason};
+use crate::model::{DirectoryUrl, RevocationReason, chain};
 
 /// In whose name a certificate is revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Renewer<'_> {
         if by != By::Certificate {
             match self.revoke_by_account(issuer, directory, bundle, reason).await {
                 Err(error) if by == By::Either && error.is_of_account() => {
-                    tracing::warn!(%error, "the account cannot revoke it; asking in the name of the certificate's key");
+                    tracing::warn!(error = %chain(&error), "the account cannot revoke it; asking in the name of the certificate's key");
                 }
                 outcome => return outcome,
             }

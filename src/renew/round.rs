@@ -62,7 +62,7 @@ impl Renewer<'_> {
     pub async fn round(&self, certificates: impl IntoIterator<Item = &Certificate>, force: bool) -> Round {
         let manner = if force { Manner::Forced } else { Manner::Scheduled };
         if let Err(error) = self.sweep().await {
-            tracing::warn!(%error, "answers to challenges may have been left behind");
+            tracing::warn!(error = %chain(&error), "answers to challenges may have been left behind");
         }
         let begun = self.clock.now();
         let mut round = Round { ordered: Vec::new(), failures: Vec::new(), held: Vec::new(), wake_at: begun + LATEST };

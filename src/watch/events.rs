@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::layout::is_relevant;
 use super::listing::Identity;
+use crate::model::chain;
 
 /// How long nothing may have happened before the look begins: longer than a program takes from a certificate to its key, and not
 /// felt by anyone.
@@ -177,7 +178,7 @@ impl Events {
         let notes = Arc::clone(inbox);
         let watcher = RecommendedWatcher::new(move |event| notes.take(event), notify::Config::default());
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "the system gives no events of files; watched directories are polled");
+            tracing::warn!(error = %chain(&error), "the system gives no events of files; watched directories are polled");
         }
         Self { watcher: watcher.ok(), ..Self::none(inbox) }
     }

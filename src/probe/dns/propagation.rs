@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Error, Resolver, Zone, txt_at};
-use crate::model::DnsName;
+use crate::model::{DnsName, chain};
 
 /// The pause after the first look; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -131,7 +131,7 @@ fn judge(seen: &[Seen]) -> Verdict {
     for seen in seen {
         if let State::Silent(_, error) = &seen.state {
             let (server, address) = (&seen.server, seen.address);
-            tracing::warn!(%server, %address, %error, "a server of the zone is passed over");
+            tracing::warn!(%server, %address, error = %chain(&error), "a server of the zone is passed over");
         }
     }
     Verdict::Done

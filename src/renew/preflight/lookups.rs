@@ -10,7 +10,7 @@ use super::super::Error;
 use super::super::choice::Choice;
 use super::{Applicant, Obstacle};
 use crate::config::Solver;
-use crate::model::{ChallengeKind, DnsName, Identifier};
+use crate::model::{ChallengeKind, DnsName, Identifier, chain};
 use crate::probe::dns::{self, Asking, CaaSet, Resolver};
 use crate::probe::{self, Target};
 use crate::solver::{persist_record, persists, txt_line};
@@ -48,7 +48,7 @@ impl<'a> Lookups<'a> {
         if let Some((first, with_addresses)) = wanted.next() {
             let found = Told::of(resolver, &first, with_addresses).await;
             if let Some(error) = found.unheard() {
-                tracing::warn!(%error, "the DNS cannot be asked; the authority may see more than we do, so the order goes on");
+                tracing::warn!(error = %chain(&error), "the DNS cannot be asked; the authority may see more than we do, so the order goes on");
                 return Self { resolver, names, told };
             }
             told.insert(first, found);
@@ -125,7 +125,7 @@ impl<'a> Lookups<'a> {
         let found = match self.resolver.txt(&record).await {
             Ok((_, texts)) => texts,
             Err(error) if error.is_unheard() => {
-                tracing::warn!(%name, %error, "the record that proves the name could not be looked up");
+                tracing::warn!(%name, error = %chain(&error), "the record that proves the name could not be looked up");
                 return Ok(());
             }
             Err(source) => {
@@ -161,7 +161,7 @@ impl Told {
             Ok(Some(set)) => set,
             Ok(None) => return Ok(()),
             Err(error) => {
-                tracing::warn!(%name, %error, "an authority that is told the same about CAA records does not issue");
+                tracing::warn!(%name, error = %chain(&error), "an authority that is told the same about CAA records does not issue");
                 return Ok(());
             }
         };
@@ -188,7 +188,7 @@ impl Told {
             Some(Ok(addresses)) if addresses.is_empty() => true,
             Some(Err(dns::Error::NoSuchName { .. })) => false,
             Some(Err(error)) => {
-                tracing::warn!(%name, %error, "the addresses of the name could not be looked up");
+                tracing::warn!(%name, error = %chain(&error), "the addresses of the name could not be looked up");
                 return Ok(());
             }
             _ => return Ok(()),
@@ -197,7 +197,7 @@ impl Told {
         if is_certain {
             return Err(Box::new(obstacle));
         }
-        tracing::warn!(%name, error = %obstacle, "the authority may be told otherwise");
+        tracing::warn!(%name, error = %chain(&obstacle), "the authority may be told otherwise");
         Ok(())
     }
 }

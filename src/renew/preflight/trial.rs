@@ -42,7 +42,7 @@ impl Asked {
         match self {
             Self::Answered => true,
             Self::Unasked(error) => {
-                tracing::warn!(%name, %error, "pre-flight could not ask; the authority may see more than we do, so the order goes on");
+                tracing::warn!(%name, error = %chain(&error), "pre-flight could not ask; the authority may see more than we do, so the order goes on");
                 false
             }
         }
