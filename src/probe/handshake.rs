@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(shake(Version::Tls12, Some(KeyKind::Ecdsa)).await.unwrap(), "TLSv1_2");
         assert_eq!(shake(Version::Tls12, None).await.unwrap(), "TLSv1_2");
         for (version, kind, expected) in
-            [(Version::Tls12, Some(KeyKind::Rsa), "HandshakeFailure"), (Version::Tls13, None, "ProtocolVersion")]
+            [(Version::Tls12, Some(KeyKind::Rsa), "handshake failure"), (Version::Tls13, None, "protocol version")]
         {
             match shake(version, kind).await {
                 Err(Error::Refused { alert, .. }) => assert_eq!(alert, expected),
