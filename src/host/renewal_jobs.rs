@@ -9,27 +9,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use super::cron::{self, SHOWN};
 use super::reloads::is_reload;
 use super::text;
 use crate::model::printable;
 
-/// The most of a command that is kept, in characters.
-const SHOWN: usize = 200;
-/// Tables of cron (`crontab(5)`), on Debian, Red Hat and Alpine.
-const TABLES: [&str; 2] = ["etc/crontab", "etc/anacrontab"];
-const TABLE_DIRECTORIES: [&str; 4] = ["etc/cron.d", "var/spool/cron/crontabs", "var/spool/cron", "etc/crontabs"];
-/// Directories whose programs cron runs.
-const SCRIPTS: [&str; 9] = [
-    "etc/cron.hourly",
-    "etc/cron.daily",
-    "etc/cron.weekly",
-    "etc/cron.monthly",
-    "etc/periodic/15min",
-    "etc/periodic/hourly",
-    "etc/periodic/daily",
-    "etc/periodic/weekly",
-    "etc/periodic/monthly",
-];
 /// Hooks of certbot, which runs those that are executable.
 const CERTBOT_HOOKS: [&str; 3] =
     ["etc/letsencrypt/renewal-hooks/deploy", "etc/letsencrypt/renewal-hooks/post", "etc/letsencrypt/renewal-hooks/pre"];
@@ -82,14 +66,12 @@ struct Search<'a> {
 #[must_use]
 pub fn renewal_jobs(root: &Path) -> Vec<RenewalJob> {
     let mut search = Search { root, found: BTreeSet::new(), read: BTreeSet::new() };
-    for table in TABLES {
-        search.lines(&root.join(table), JobOwner::Cron);
+    for table in cron::tables(root) {
+        search.lines(&table, JobOwner::Cron);
     }
-    for file in TABLE_DIRECTORIES.iter().flat_map(|place| text::entries(&root.join(place))) {
-        search.lines(&file, JobOwner::Cron);
-    }
-    search.programs(&SCRIPTS, JobOwner::Cron);
-    search.programs(&CERTBOT_HOOKS, JobOwner::Certbot);
+    search.programs(cron::programs(root), JobOwner::Cron);
+    let hooks = CERTBOT_HOOKS.iter().flat_map(|place| text::entries(&root.join(place)));
+    search.programs(hooks, JobOwner::Certbot);
     search.settings(&root.join("etc/letsencrypt/cli.ini"), JobOwner::Certbot, &CERTBOT_KEYS);
     for file in text::entries(&root.join("etc/letsencrypt/renewal")) {
         search.settings(&file, JobOwner::Certbot, &CERTBOT_KEYS);
@@ -142,11 +124,10 @@ impl Search<'_> {
         }
     }
 
-    /// Looks at the programs of directories.
-    fn programs(&mut self, directories: &[&str], owner: JobOwner) {
-        let root = self.root;
-        for file in directories.iter().flat_map(|place| text::entries(&root.join(place))) {
-            if text::followed(root, &file).is_some_and(|file| is_executable(&file)) {
+    /// Looks at those files that can be run.
+    fn programs(&mut self, files: impl Iterator<Item = PathBuf>, owner: JobOwner) {
+        for file in files {
+            if text::followed(self.root, &file).is_some_and(|file| is_executable(&file)) {
                 self.lines(&file, owner);
             }
         }
