@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::lineage::ForeignAccount;
+use super::source::Unread;
 use super::{Importer, https};
 use crate::acme::{AccountKey, ForeignKey};
 use crate::store::{self, AccountRecord};
@@ -11,6 +14,21 @@ use crate::store::{self, AccountRecord};
 const LOCK_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest URL of an account that is kept, in bytes.
 const URL: usize = 2000;
+
+/// What certbot and lego keep of a registration.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Registration {
+    pub(super) body: AccountObject,
+    pub(super) uri: Option<String>,
+}
+
+/// What an authority said of an account (RFC 8555, section 7.1.2), as far as it is used.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AccountObject {
+    contact: Vec<String>,
+}
 
 /// What became of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +104,19 @@ impl Importer<'_> {
         };
         self.store.save_account_record(&lock, &record)?;
         Ok(AccountFate::Adopted)
+    }
+}
+
+impl AccountObject {
+    /// Where its owner can be reached, as URLs.
+    pub(super) fn contact(&self) -> impl Iterator<Item = &str> {
+        self.contact.iter().map(String::as_str)
+    }
+}
+
+impl From<Unread> for ForeignKey {
+    fn from(unread: Unread) -> Self {
+        Self::Unreadable(unread.to_string())
     }
 }
 

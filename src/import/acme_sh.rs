@@ -3,14 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
-use super::certbot::unread;
+use super::account::AccountObject;
 use super::lineage::{ForeignAccount, Inventory, Lineage, Proof};
 use super::settings::Settings;
 use super::source::Source;
 use super::{Error, https, mails, subdirectory};
-use crate::acme::AccountKey;
+use crate::acme::{AccountKey, ForeignKey};
 use crate::config::kinds;
 use crate::model::{CertName, DirectoryUrl, KeyKind};
 
@@ -18,12 +16,6 @@ use crate::model::{CertName, DirectoryUrl, KeyKind};
 const ECC: &str = "_ecc";
 /// Levels of directories below `ca`: the host, and the path of the directory's URL.
 const DEEPEST: usize = 6;
-
-#[derive(Default, Deserialize)]
-struct Registration {
-    #[serde(default)]
-    contact: Vec<String>,
-}
 
 pub(super) fn read(source: &Source) -> Result<Inventory, Error> {
     let account = Settings::of_shell(&source.text("account.conf").unwrap_or_default());
@@ -80,8 +72,8 @@ fn find(source: &Source, below: &str, depth: usize, certificates: &[Lineage], ac
     let place = format!("ca{below}");
     if source.has(&format!("{place}/account.key")) {
         let settings = Settings::of_shell(&source.text(&format!("{place}/ca.conf")).unwrap_or_default());
-        let registration: Registration = source.json(&format!("{place}/account.json")).unwrap_or_default();
-        let told = registration.contact.iter().map(String::as_str).chain(settings.get("CA_EMAIL"));
+        let registration: AccountObject = source.json(&format!("{place}/account.json")).unwrap_or_default();
+        let told = registration.contact().chain(settings.get("CA_EMAIL"));
         let mut contact = mails(told);
         contact.dedup();
         let key = source.text(&format!("{place}/account.key"));
@@ -92,7 +84,7 @@ fn find(source: &Source, below: &str, depth: usize, certificates: &[Lineage], ac
             directory: directory.or_else(|| https(&format!("https:/{below}"))),
             url: settings.get("ACCOUNT_URL").map(str::to_owned),
             contact,
-            key: key.map_err(|error| unread(&error)).and_then(|pem| AccountKey::adopt_pem(&pem)),
+            key: key.map_err(ForeignKey::from).and_then(|pem| AccountKey::adopt_pem(&pem)),
             users: 0,
         });
     } else if depth < DEEPEST {

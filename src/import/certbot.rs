@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
+use super::account::Registration;
 use super::lineage::{ForeignAccount, Inventory, Lineage, Proof};
 use super::settings::Settings;
-use super::source::{Source, Unread};
+use super::source::Source;
 use super::{https, mails};
 use crate::acme::{AccountKey, ForeignKey};
 
@@ -14,20 +13,6 @@ use crate::acme::{AccountKey, ForeignKey};
 const DEEPEST: usize = 6;
 /// Authenticators that prove names by http-01 by themselves.
 const HTTP: [&str; 4] = ["standalone", "nginx", "apache", "manual"];
-
-/// What certbot keeps of an account's registration.
-#[derive(Deserialize)]
-struct Registration {
-    #[serde(default)]
-    body: Body,
-    uri: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Body {
-    #[serde(default)]
-    contact: Vec<String>,
-}
 
 pub(super) fn read(source: &Source) -> Inventory {
     let confs = source.list("renewal").into_iter().filter(|entry| !entry.is_directory);
@@ -62,14 +47,14 @@ pub(super) fn read(source: &Source) -> Inventory {
 fn find(source: &Source, below: &str, depth: usize, accounts: &mut Vec<ForeignAccount>) {
     let place = format!("accounts{below}");
     if let Some((url, _)) = below.rsplit_once('/').filter(|_| source.has(&format!("{place}/private_key.json"))) {
-        let registration: Option<Registration> = source.json(&format!("{place}/regr.json")).ok();
+        let registration: Registration = source.json(&format!("{place}/regr.json")).unwrap_or_default();
         let key = source.bytes(&format!("{place}/private_key.json"));
         accounts.push(ForeignAccount {
             place: source.shown(&place),
             directory: https(&format!("https:/{url}")),
-            contact: mails(registration.iter().flat_map(|found| &found.body.contact).map(String::as_str)),
-            url: registration.and_then(|found| found.uri),
-            key: key.map_err(|error| unread(&error)).and_then(|json| AccountKey::adopt_jwk(&json)),
+            contact: mails(registration.body.contact()),
+            url: registration.uri,
+            key: key.map_err(ForeignKey::from).and_then(|json| AccountKey::adopt_jwk(&json)),
             users: 0,
         });
     } else if depth < DEEPEST {
@@ -88,8 +73,4 @@ fn proof(settings: &Settings) -> Proof {
         // A plug-in of its own, as most that change the DNS are.
         plugin => Proof::Dns(format!("certbot's {plugin}")),
     }
-}
-
-pub(super) fn unread(error: &Unread) -> ForeignKey {
-    ForeignKey::Unreadable(error.to_string())
 }

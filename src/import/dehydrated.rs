@@ -9,12 +9,12 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
-use super::certbot::unread;
+use super::account::AccountObject;
 use super::lineage::{ForeignAccount, Inventory, Lineage, Proof};
 use super::settings::Settings;
 use super::source::Source;
 use super::{Error, https, mails, subdirectory};
-use crate::acme::AccountKey;
+use crate::acme::{AccountKey, ForeignKey};
 use crate::model::DirectoryUrl;
 
 /// The names by which it knows authorities.
@@ -37,12 +37,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 #[derive(Deserialize)]
 struct Id {
     url: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Registration {
-    #[serde(default)]
-    contact: Vec<String>,
 }
 
 pub(super) fn read(source: &Source) -> Result<Inventory, Error> {
@@ -105,14 +99,14 @@ fn accounts(source: &Source, below: &str) -> Vec<ForeignAccount> {
     let accounts = directories.filter(|(place, _)| source.has(&format!("{place}/account_key.pem")));
     let accounts = accounts.map(|(place, directory)| {
         let id: Option<Id> = source.json(&format!("{place}/account_id.json")).ok();
-        let registration: Registration = source.json(&format!("{place}/registration_info.json")).unwrap_or_default();
+        let registration: AccountObject = source.json(&format!("{place}/registration_info.json")).unwrap_or_default();
         let key = source.text(&format!("{place}/account_key.pem"));
         ForeignAccount {
             place: source.shown(&place),
             directory,
             url: id.and_then(|id| id.url),
-            contact: mails(registration.contact.iter().map(String::as_str)),
-            key: key.map_err(|error| unread(&error)).and_then(|pem| AccountKey::adopt_pem(&pem)),
+            contact: mails(registration.contact()),
+            key: key.map_err(ForeignKey::from).and_then(|pem| AccountKey::adopt_pem(&pem)),
             users: 0,
         }
     });

@@ -4,11 +4,11 @@
 
 use serde::Deserialize;
 
-use super::certbot::unread;
+use super::account::Registration;
 use super::lineage::{ForeignAccount, Inventory, Lineage};
 use super::mails;
 use super::source::Source;
-use crate::acme::AccountKey;
+use crate::acme::{AccountKey, ForeignKey};
 use crate::model::DirectoryUrl;
 
 #[derive(Deserialize)]
@@ -21,19 +21,6 @@ struct Resource {
 struct Account {
     email: Option<String>,
     registration: Option<Registration>,
-}
-
-#[derive(Deserialize)]
-struct Registration {
-    #[serde(default)]
-    body: Body,
-    uri: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Body {
-    #[serde(default)]
-    contact: Vec<String>,
 }
 
 pub(super) fn read(source: &Source, known: &[DirectoryUrl]) -> Inventory {
@@ -58,8 +45,8 @@ pub(super) fn read(source: &Source, known: &[DirectoryUrl]) -> Inventory {
             let place = format!("accounts/{host}/{mail}");
             let Ok(Account { email, registration }) = source.json(&format!("{place}/account.json")) else { continue };
             let key = source.text(&format!("{place}/keys/{mail}.key"));
-            let told = registration.iter().flat_map(|found| &found.body.contact).chain(&email);
-            let mut contact = mails(told.map(String::as_str));
+            let registration = registration.unwrap_or_default();
+            let mut contact = mails(registration.body.contact().chain(email.as_deref()));
             contact.dedup();
             // lego writes the colon before a port as `_`, of which no host has one.
             let directory = at(&host.replace('_', ":"));
@@ -68,8 +55,8 @@ pub(super) fn read(source: &Source, known: &[DirectoryUrl]) -> Inventory {
                 users: certificates.iter().filter(|known| known.directory == directory).count(),
                 directory,
                 contact,
-                url: registration.and_then(|found| found.uri),
-                key: key.map_err(|error| unread(&error)).and_then(|pem| AccountKey::adopt_pem(&pem)),
+                url: registration.uri,
+                key: key.map_err(ForeignKey::from).and_then(|pem| AccountKey::adopt_pem(&pem)),
             });
         }
     }
