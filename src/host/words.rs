@@ -240,6 +240,14 @@ mod tests {
         assert!(words(&"w ".repeat(100)).is_err());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_quoted_word_is_read_as_it_was(word in "\\PC*|[\"'\\\\$# \\x01-\\x7fx0]*") {
+            let line = format!("bind {} ssl", crate::model::quoted_word(&word));
+            proptest::prop_assert_eq!(words(&line).unwrap(), ["bind", &word, "ssl"]);
+        }
+    }
+
     #[test]
     fn a_variable_of_an_environment_that_nobody_may_read_is_uncertain() {
         let here = Here { file: "", line: 1, section: "" };

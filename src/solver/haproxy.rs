@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::model::Token;
+use crate::model::{Token, quoted_argument, quoted_word};
 
 /// Who answers challenges, and from what.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,8 @@ const MAPS_WITHOUT_FILE: (u32, u32) = (3, 0);
 /// lines come after all `http-request` and before all `use_backend` lines, wherever they stand; so they need a condition.
 #[must_use]
 pub fn haproxy_lines(via: Via<'_>, version: Option<(u32, u32)>) -> String {
+    // A comment ends with its line.
+    let comment = |text: &str| text.replace(char::is_control, "?");
     let mut out = String::from("# In the frontend on port 80, above every other http-request and use_backend line:\n");
     match via {
         Via::Listener(address) => {
@@ -36,7 +38,7 @@ pub fn haproxy_lines(via: Via<'_>, version: Option<(u32, u32)>) -> String {
         }
         Via::Webroot(directory) => {
             forward(&mut out);
-            let directory = directory.display().to_string().replace(char::is_control, "?");
+            let directory = comment(&directory.display().to_string());
             let _ = write!(
                 out,
                 "\n# The web server that serves {directory} at / (put its address here):\nbackend hotcert_acme\n    mode http\n    server webroot 127.0.0.1:8080\n"
@@ -60,14 +62,14 @@ pub fn haproxy_lines(via: Via<'_>, version: Option<(u32, u32)>) -> String {
             if !without_file && (reference.starts_with("virt@") || reference.starts_with("opt@")) {
                 out.push_str("# NOTE: virt@ and opt@ maps need HAProxy 3.0; before, use the path of a file.\n");
             } else if !without_file {
-                let _ = writeln!(out, "# The file must exist when HAProxy starts, and may be empty: {map}");
+                let _ = writeln!(out, "# The file must exist when HAProxy starts, and may be empty: {}", comment(map));
             }
-            let quoted = quote(&reference);
+            let lookup = quoted_word(&format!("path,field(-1,/),map({})", quoted_argument(&reference)));
             // Read once, into a variable: 3.0 refuses a second mention of the same virtual map.
             let _ = write!(
                 out,
                 "    acl acme_challenge path_beg {path}
-    http-request set-var(txn.acme) path,field(-1,/),map({quoted}) if acme_challenge
+    http-request set-var(txn.acme) {lookup} if acme_challenge
     http-request return status 200 content-type text/plain lf-string \"%[var(txn.acme)]\" if acme_challenge {{ var(txn.acme) -m found }}
     http-request return status 404 if acme_challenge
 ",
@@ -89,22 +91,6 @@ fn forward(out: &mut String) {
 ",
         path = Token::PATH
     );
-}
-
-/// A word of the configuration (configuration manual, section 2.2); plain where that is enough.
-fn quote(word: &str) -> String {
-    if word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-@:".contains(&byte)) {
-        return word.to_owned();
-    }
-    let mut out = String::from("\"");
-    for letter in word.chars().filter(|letter| !letter.is_control()) {
-        if matches!(letter, '"' | '\\' | '$') {
-            out.push('\\');
-        }
-        out.push(letter);
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]
@@ -156,7 +142,7 @@ mod tests {
         # In the frontend on port 80, above every other http-request and use_backend line:
         # The file must exist when HAProxy starts, and may be empty: /etc/haproxy/acme map
             acl acme_challenge path_beg /.well-known/acme-challenge/
-            http-request set-var(txn.acme) path,field(-1,/),map("/etc/haproxy/acme map") if acme_challenge
+            http-request set-var(txn.acme) "path,field(-1,/),map(/etc/haproxy/acme map)" if acme_challenge
             http-request return status 200 content-type text/plain lf-string "%[var(txn.acme)]" if acme_challenge { var(txn.acme) -m found }
             http-request return status 404 if acme_challenge
         "###);

@@ -1,7 +1,9 @@
 //! The lines of configuration that we print work in each version of HAProxy, for each way to answer challenges.
 
-use crate::support::{Haproxy, HaproxyVersion, each_haproxy};
-use hotcert::model::{Identifier, Token};
+use std::process::Command;
+
+use crate::support::{Haproxy, HaproxyVersion, Scratch, each_haproxy};
+use hotcert::model::{Identifier, Token, quoted_argument, quoted_word};
 use hotcert::probe::{Answer, Target, http01};
 use hotcert::solver::{Listener, Via, haproxy_lines};
 
@@ -9,6 +11,7 @@ each_haproxy! {
     challenges_reach_our_listener_and_nothing_else_does,
     haproxy_answers_from_the_thumbprint_alone,
     haproxy_answers_from_a_map,
+    haproxy_reads_a_quoted_word_as_it_was,
 }
 
 const TOKEN: &str = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0";
@@ -74,4 +77,19 @@ fn haproxy_answers_from_a_map(version: HaproxyVersion) {
         haproxy.cli(&format!("add map {}/acme.map unknown answer", haproxy.dir().display()));
         assert_eq!(ask(&haproxy, "unknown").await.body, b"answer");
     });
+}
+
+/// It tells in its messages what it has read.
+fn haproxy_reads_a_quoted_word_as_it_was(version: HaproxyVersion) {
+    let scratch = Scratch::new();
+    let (word, path) = ("a b\t#\"it's\" $HOME \\n ü", "/nowhere/it's \"a, b\" (c) $HOME\\.map");
+    let map = quoted_word(&format!("path,map({})", quoted_argument(path)));
+    let config = format!(
+        "global\n    .notice {}\ndefaults\n    mode http\nfrontend f\n    http-request set-var(txn.a) {map}\n",
+        quoted_word(word)
+    );
+    let file = scratch.write("haproxy.cfg", config);
+    let output = Command::new(version.program()).arg("-c").arg("-f").arg(file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!("'{word}'")) && said.contains(&format!("<{path}>")), "{said}");
 }

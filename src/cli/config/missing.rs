@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::find::{self, HTTPS};
 use crate::config::{Method, Solver, Via};
 use crate::host::{Answerer, Bind, Configuration, HTTP, Instance, Level, Line, Listen, Named, Place, Road, Section};
-use crate::model::{ALPN_PROTOCOL, Address, printable};
+use crate::model::{ALPN_PROTOCOL, Address, printable, quoted_word};
 
 /// The backend of the printed lines.
 const BACKEND: &str = "hotcert_acme";
@@ -72,7 +72,7 @@ impl Findings {
         match line.words.iter().position(|word| word == "level") {
             None => self.miss(How::Append, Some(&own.place), section(), "level admin".to_owned()),
             Some(at) => {
-                let mut words: Vec<String> = line.words.iter().map(|word| quoted(word)).collect();
+                let mut words: Vec<String> = line.words.iter().map(|word| quoted_word(word)).collect();
                 if let Some(level) = words.get_mut(at + 1) {
                     "admin".clone_into(level);
                 }
@@ -133,7 +133,7 @@ impl Findings {
         let Some(bind) = binds.iter().find(is_https).or_else(|| binds.iter().find(|bind| bind.has_tls)) else {
             return false;
         };
-        let rest: Vec<String> = bind.line.words.iter().skip(2).map(|word| quoted(word)).collect();
+        let rest: Vec<String> = bind.line.words.iter().skip(2).map(|word| quoted_word(word)).collect();
         let mut line = format!("bind {address} {}", rest.join(" "));
         let loads =
             |directory: &str| bind.certificates.iter().any(|named| named.name.trim_end_matches('/') == directory);
@@ -332,23 +332,6 @@ fn tls_alpn(configuration: &Configuration, listen: SocketAddr) -> Option<&Line> 
     rules.into_iter().find(|line| {
         line.words.iter().any(|word| word.contains(&*protocol)) && line.words.get(1).is_some_and(is_server)
     })
-}
-
-/// A word of a configuration (configuration manual, section 2.2); plain where that is enough.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'\\#$".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.to_owned();
-    }
-    let mut out = String::from("\"");
-    for letter in word.chars().filter(|letter| !letter.is_control()) {
-        if matches!(letter, '"' | '\\' | '$') {
-            out.push('\\');
-        }
-        out.push(letter);
-    }
-    out.push('"');
-    out
 }
 
 fn line_at<'a>(configuration: &'a Configuration, place: &Place) -> Option<&'a Line> {
