@@ -48,23 +48,24 @@
 //! | 1 | [`bundle`] | PEM to a [`bundle::Bundle`]: the gate, and keys that do not show themselves |
 //! | 1 | [`plan`] | from [`plan::Desired`] and [`plan::Actual`] to a [`plan::Plan`]; no I/O, no time |
 //! | 1 | [`schedule`] | when to renew, and when to try again |
-//! | 2 | [`config`] | the file, flags and what is remembered, to one checked [`config::Config`] |
-//! | 2 | [`store`] | everything that is written to disk: generations, journal, accounts, failures, published files, locks |
-//! | 2 | [`haproxy`] | the runtime API: a [`haproxy::Session`] is with one worker, straight or through its master |
-//! | 2 | [`acme`] | certificate authorities: accounts, orders, challenges |
-//! | 2 | [`internal`] | a private authority of our own |
-//! | 2 | [`solver`] | one file for each way to answer a challenge |
-//! | 2 | [`probe`] | what a client is shown, and what an authority would be answered |
-//! | 2 | [`host`] | what is on this machine: running `HAProxy`s and their configurations; by looking alone |
-//! | 3 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
-//! | 3 | [`renew`] | what is due and when, ordering it, storing the generation |
-//! | 3 | [`import`] | what certbot, acme.sh, lego and dehydrated manage, to generations |
-//! | 3 | [`watch`] | files that other programs write, to generations |
-//! | 3 | [`control`] | the local socket through which the program hands its commands to a daemon |
-//! | 4 | [`doctor`] | what stands in the way on this machine, with cause and cure |
-//! | 4 | [`observe`] | logs, what the service manager is told, and what is shown over HTTP: metrics, health and a status page |
-//! | 5 | [`daemon`] | builds, supervises and stops the tasks of the sidecar |
-//! | 6 | [`cli`] | one file for each command; rendering; exit codes |
+//! | 2 | [`program`] | running a program of the user's: no shell, a deadline, a bounded output, none of our environment |
+//! | 3 | [`config`] | the file, flags and what is remembered, to one checked [`config::Config`] |
+//! | 3 | [`store`] | everything that is written to disk: generations, journal, accounts, failures, published files, locks |
+//! | 3 | [`haproxy`] | the runtime API: a [`haproxy::Session`] is with one worker, straight or through its master |
+//! | 3 | [`acme`] | certificate authorities: accounts, orders, challenges |
+//! | 3 | [`internal`] | a private authority of our own |
+//! | 3 | [`solver`] | one file for each way to answer a challenge |
+//! | 3 | [`probe`] | what a client is shown, and what an authority would be answered |
+//! | 3 | [`host`] | what is on this machine: running `HAProxy`s and their configurations; by looking alone |
+//! | 4 | [`reconcile`] | observe, plan, apply, verify; the sole writer to `HAProxy` and to published files |
+//! | 4 | [`renew`] | what is due and when, ordering it, storing the generation |
+//! | 4 | [`import`] | what certbot, acme.sh, lego and dehydrated manage, to generations |
+//! | 4 | [`watch`] | files that other programs write, to generations |
+//! | 4 | [`control`] | the local socket through which the program hands its commands to a daemon |
+//! | 5 | [`doctor`] | what stands in the way on this machine, with cause and cure |
+//! | 5 | [`observe`] | logs, what the service manager is told, and what is shown over HTTP: metrics, health and a status page |
+//! | 6 | [`daemon`] | builds, supervises and stops the tasks of the sidecar |
+//! | 7 | [`cli`] | one file for each command; rendering; exit codes |
 //!
 //! # Rules
 //!
@@ -92,6 +93,7 @@ pub mod model;
 pub mod observe;
 pub mod plan;
 pub mod probe;
+pub mod program;
 pub mod reconcile;
 pub mod renew;
 pub mod schedule;

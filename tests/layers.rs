@@ -10,9 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module may import only from lower layers, so modules of one layer do not import each other.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["clock", "model"],
     &["bundle", "plan", "schedule"],
+    &["program"],
     &["acme", "config", "haproxy", "host", "internal", "probe", "solver", "store"],
     &["control", "import", "reconcile", "renew", "watch"],
     &["doctor", "observe"],

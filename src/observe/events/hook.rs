@@ -4,17 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Event;
-use crate::solver::dns;
+use crate::program;
 
 /// How long a program may take: enough to send a mail.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs it; success is the exit code 0.
-pub(super) async fn run(words: &[String], event: &Event, document: &[u8]) -> Result<(), dns::Error> {
-    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let mut command = dns::program_command(program);
+pub(super) async fn run(words: &[String], event: &Event, document: &[u8]) -> Result<(), program::Error> {
+    let Some((path, arguments)) = words.split_first() else { return Ok(()) };
+    let mut command = program::command(path);
     command.args(arguments).envs(environment(event));
-    dns::run_program(Path::new(program), &mut command, document, DEADLINE).await
+    program::run(Path::new(path), &mut command, Some(document), DEADLINE).await
 }
 
 /// What a program finds in its environment besides `PATH`; what does not apply is not there.

@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use super::secret::{self, Hidden};
-use super::{Change, Error, program};
+use super::{Change, Error, PROGRAM_DEADLINE};
 use crate::model::Record;
+use crate::program;
 
 /// `$0` is the path of `acme.sh`, from which it finds its directory. What follows it: the name of the script, of the function, of the
 /// record, and its value.
@@ -54,7 +55,8 @@ impl Script<'_> {
         };
         command.arg("-c").arg(PROGRAM).arg(self.home.join("acme.sh")).arg(&script).arg(function);
         command.arg(record.name.as_str()).arg(record.value.as_str());
-        program::run(&script, &mut command, program::DEADLINE, &hidden).await
+        let ran = program::run(&script, &mut command, None, PROGRAM_DEADLINE).await;
+        Ok(ran.map_err(|error| error.masked(|output| hidden.mask(output)))?)
     }
 
     /// The file of the script.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::{Authority, DnsName, TsigAlgorithm};
+use crate::program;
 use crate::schedule::Retry;
 
 /// A record cannot be kept.
@@ -132,35 +133,9 @@ pub enum Error {
         /// The provider.
         service: String,
     },
-    /// A program cannot be run.
-    #[error("cannot run {}", program.display())]
-    Run {
-        /// Which program.
-        program: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A program failed.
-    #[error("{} failed ({status}){}", program.display(), printed(output))]
-    Failed {
-        /// Which program.
-        program: PathBuf,
-        /// How it ended.
-        status: String,
-        /// The end of what it printed, without control characters.
-        output: String,
-    },
-    /// A program did not end.
-    #[error("{} has not ended within {} s, and was killed{}", program.display(), .waited.as_secs(), printed(output))]
-    Endless {
-        /// Which program.
-        program: PathBuf,
-        /// How long was waited.
-        waited: Duration,
-        /// The end of what it printed, without control characters.
-        output: String,
-    },
+    /// A program did not do it.
+    #[error(transparent)]
+    Program(#[from] program::Error),
     /// There is no such script.
     #[error("acme.sh has no DNS script {api} in {}", home.display())]
     NoScript {
@@ -169,10 +144,6 @@ pub enum Error {
         /// Where it should be.
         home: PathBuf,
     },
-}
-
-fn printed(output: &str) -> String {
-    if output.is_empty() { String::new() } else { format!(", and printed: {output}") }
 }
 
 impl Error {
@@ -199,15 +170,14 @@ impl Error {
             | Self::OutsideZone { .. }
             | Self::ZoneUnknown { .. }
             | Self::NotBuilt { .. }
-            | Self::Run { .. }
+            | Self::Program(program::Error::Run { .. })
             | Self::NoScript { .. } => true,
             Self::Unreachable { .. }
             | Self::Silent { .. }
             | Self::Garbled { .. }
             | Self::Hosted { .. }
             | Self::HostedSilent { .. }
-            | Self::Failed { .. }
-            | Self::Endless { .. } => false,
+            | Self::Program(_) => false,
         }
     }
 
@@ -252,11 +222,8 @@ impl Error {
                 "use one that was built with the feature hosted-dns, or the providers rfc2136, exec or acme.sh"
                     .to_owned()
             }
-            Self::Run { .. } => {
-                "it has to be an executable file, and hotcert's user has to be allowed to run it".to_owned()
-            }
-            Self::Failed { .. } | Self::Endless { .. } => {
-                "run it by hand, as hotcert does: see docs/dns-01.md".to_owned()
+            Self::Program(error) => {
+                error.hint().unwrap_or("run it by hand, as hotcert does: see docs/dns-01.md").to_owned()
             }
             Self::NoScript { .. } => {
                 "`home` is the directory with acme.sh and dnsapi, `api` a name such as dns_cf".to_owned()

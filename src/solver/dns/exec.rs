@@ -7,24 +7,24 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use super::secret::Hidden;
-use super::{Change, Error, program};
+use super::{Change, Error, PROGRAM_DEADLINE};
 use crate::model::Record;
+use crate::program;
 
 pub(super) async fn change(path: &Path, change: Change, record: &Record) -> Result<(), Error> {
     let mut command = program::command(path);
     command.args(arguments(change, record)).envs(std::env::var_os("HOME").map(|home| ("HOME", home)));
-    program::run(path, &mut command, program::DEADLINE, &Hidden::default()).await
+    Ok(program::run(path, &mut command, None, PROGRAM_DEADLINE).await?)
 }
 
 /// Checks that there is something to run.
 pub(super) fn check(path: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Run { program: path.to_owned(), source };
+    let failed = |source| program::Error::Run { program: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(failed)?;
     if !found.is_file() {
-        return Err(failed(std::io::Error::other("it is not a regular file")));
+        return Err(failed(std::io::Error::other("it is not a regular file")).into());
     }
-    access(path, Access::EXEC_OK).map_err(|error| failed(error.into()))
+    Ok(access(path, Access::EXEC_OK).map_err(|error| failed(error.into()))?)
 }
 
 fn arguments(change: Change, record: &Record) -> [String; 3] {

@@ -14,21 +14,22 @@ mod hosted;
 #[cfg(not(feature = "hosted-dns"))]
 #[path = "unhosted.rs"]
 mod hosted;
-mod program;
 mod rfc2136;
 mod secret;
 mod tsig;
 
 use std::path::Path;
+use std::time::Duration;
 
 pub use error::Error;
-pub use program::{command as program_command, run_program};
 
 use crate::model::{DnsName, DnsProvider, Record};
 
 /// How long resolvers may keep a record, in seconds: little, because it is there for a minute. Some providers have a minimum, which
 /// they take instead.
 const TTL: u32 = 60;
+/// How long a program may take. Scripts ask their provider several times, each time with a time-out of its own.
+const PROGRAM_DEADLINE: Duration = Duration::from_mins(2);
 
 /// A provider with what it takes to work with it.
 #[derive(Debug, Clone, Copy)]

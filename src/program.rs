@@ -1,8 +1,11 @@
-//! Programs that keep records: run without a shell, in a process group of their own, for a bounded time.
+//! Programs of the user's: run without a shell, in a process group and with an environment of their own, for a bounded time.
+//!
+//! Owns their start and their end, with all that they started, and the end of what they print, which is all that is kept of it.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,18 +15,70 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::Error;
-use super::secret::Hidden;
 use crate::model::printable;
 
-/// How long a program may take. Scripts ask their provider several times, each time with a time-out of its own.
-pub(super) const DEADLINE: Duration = Duration::from_mins(2);
 /// How long its output may stay open after its end, by what it left running.
 const LINGER: Duration = Duration::from_millis(500);
 /// How much of the end of what it printed is kept, in bytes.
 const KEPT: usize = 1000;
 /// Where programs are looked for, when nobody said it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program did not do what it was run for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be run.
+    #[error("cannot run {}", program.display())]
+    Run {
+        /// Which program.
+        program: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It failed.
+    #[error("{} failed ({status}){}", program.display(), printed(output))]
+    Failed {
+        /// Which program.
+        program: PathBuf,
+        /// How it ended.
+        status: String,
+        /// The end of what it printed, without control characters.
+        output: String,
+    },
+    /// It did not end.
+    #[error("{} has not ended within {} s, and was killed{}", program.display(), .waited.as_secs(), printed(output))]
+    Endless {
+        /// Which program.
+        program: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+        /// The end of what it printed, without control characters.
+        output: String,
+    },
+}
+
+impl Error {
+    /// The same, where something of what was printed must not be told.
+    #[must_use]
+    pub fn masked(mut self, mask: impl FnOnce(&str) -> String) -> Self {
+        if let Self::Failed { output, .. } | Self::Endless { output, .. } = &mut self {
+            *output = mask(output);
+        }
+        self
+    }
+
+    /// What a person can do about it; whoever runs it knows more of one that ran and failed.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        matches!(self, Self::Run { .. })
+            .then_some("it has to be an executable file, and hotcert's user has to be allowed to run it")
+    }
+}
+
+fn printed(output: &str) -> String {
+    if output.is_empty() { String::new() } else { format!(", and printed: {output}") }
+}
 
 /// A command whose environment has a `PATH`, and nothing else of ours.
 #[must_use]
@@ -33,28 +88,9 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs a program of the user's to its end, with this on its standard input, and not for longer than `deadline`.
-pub async fn run_program(program: &Path, command: &mut Command, input: &[u8], deadline: Duration) -> Result<(), Error> {
-    feed(program, command, Some(input), deadline, &Hidden::default()).await
-}
-
-/// Runs a program to its end; success is the exit code 0. Of what it prints, the end is part of the error.
-pub(super) async fn run(
-    program: &Path,
-    command: &mut Command,
-    deadline: Duration,
-    hidden: &Hidden,
-) -> Result<(), Error> {
-    feed(program, command, None, deadline, hidden).await
-}
-
-async fn feed(
-    program: &Path,
-    command: &mut Command,
-    input: Option<&[u8]>,
-    deadline: Duration,
-    hidden: &Hidden,
-) -> Result<(), Error> {
+/// Runs a [`command`] to its end, and not for longer than `deadline`; success is the exit code 0. Without `input` its standard input is
+/// empty. Errors call it `program`.
+pub async fn run(program: &Path, command: &mut Command, input: Option<&[u8]>, deadline: Duration) -> Result<(), Error> {
     let failed = |source| Error::Run { program: program.to_owned(), source };
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -83,7 +119,7 @@ async fn feed(
         };
         timeout(deadline, async { tokio::join!(feeding, ending).1 }).await
     };
-    let output = hidden.mask(&tail.text());
+    let output = tail.text();
     match ended {
         Ok(status) => match status.map_err(failed)? {
             status if status.success() => Ok(()),
@@ -152,12 +188,12 @@ mod tests {
     use super::*;
 
     async fn shell(script: &str, deadline: Duration) -> Result<(), Error> {
-        let hidden = Hidden::default();
-        run(Path::new("/bin/sh"), command("/bin/sh").args(["-c", script]), deadline, &hidden).await
+        run(Path::new("/bin/sh"), command("/bin/sh").args(["-c", script]), None, deadline).await
     }
 
     #[tokio::test]
     async fn a_failure_tells_the_end_of_what_was_printed() {
+        const DEADLINE: Duration = Duration::from_mins(1);
         shell("exit 0", DEADLINE).await.unwrap();
         let error = shell("printf 'one\\n\\033[31mtwo\\n' >&2; exit 3", DEADLINE).await.unwrap_err().to_string();
         assert_eq!(error, "/bin/sh failed (exit status: 3), and printed: one / [31mtwo");
