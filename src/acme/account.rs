@@ -15,7 +15,8 @@ use tracing::trace;
 use zeroize::Zeroizing;
 
 use super::directory::Directory;
-use super::http::{Patience, again, call, is_usable, tapped};
+use super::http::{call, is_usable, tapped};
+use super::patience::{Patience, again};
 use super::problem::sanitised;
 use super::signing::{Signed, SigningKey};
 use super::{AccountKey, Error, ExternalAccount, Http, Order, RenewalInfo, lost};

@@ -6,7 +6,7 @@ use http_body_util::Full;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::http::{retry_at, sent_at};
+use super::answer::{retry_at, sent_at};
 use super::problem::sanitised;
 use super::{Directory, Error, Http};
 use crate::schedule::Window;

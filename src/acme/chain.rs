@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
 use super::account::Signer;
-use super::http::links;
+use super::answer::links;
 use super::problem::sanitised;
 use crate::model::chain;
 

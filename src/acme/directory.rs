@@ -8,7 +8,8 @@ use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::http::{again, is_usable};
+use super::http::is_usable;
+use super::patience::again;
 use super::problem::sanitised;
 use super::{Error, Http};
 use crate::model::{DirectoryUrl, DnsName};

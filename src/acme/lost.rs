@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Status;
 use super::account::Signer;
-use super::http::links;
+use super::answer::links;
 use crate::model::Identifier;
 
 /// Orders that are looked at before giving up: a lost order is a recent one, and a new one costs little.

@@ -10,6 +10,7 @@
 //! there is no state but the connection; many orders of one account may run concurrently.
 
 mod account;
+mod answer;
 mod ari;
 mod authorization;
 mod chain;
@@ -23,6 +24,7 @@ mod jws;
 mod lost;
 mod manage;
 mod order;
+mod patience;
 mod problem;
 mod revoke;
 mod signing;

@@ -21,9 +21,11 @@ use tokio::time::Instant;
 use tracing::trace;
 
 use super::account::Signer;
+use super::answer::{retry_at, sent_at};
 use super::authorization::Authorization;
 use super::challenge::to_library;
-use super::http::{again, call, is_usable, retry_at, sent_at};
+use super::http::{call, is_usable};
+use super::patience::again;
 use super::problem::{Problem, sanitised};
 use super::{Challenge, Error, chain, csr};
 use crate::bundle::PrivateKey;
