@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::model::KeyType;
 
 /// The example of the documentation, with every key that has a meaning.
 const FULL: &str = r#"

@@ -41,7 +41,7 @@ mod tests {
             ("virt@a,b(c)=[x]", "virt@a,b(c)=[x]"),
             ("", r#""""#),
             ("a b", r#""a b""#),
-            ("a#b", r##""a#b""##),
+            ("a#b", r#""a#b""#),
             ("it's", r#""it's""#),
             (r#"$HOME\n""#, r#""\$HOME\\n\"""#),
             ("a\n\tb\u{1b}\u{7f}", r#""a\x0a\x09b\x1b\x7f""#),
