@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
@@ -179,7 +180,8 @@ impl App {
         }
         let telling = async {
             events::tell(&self.store, &self.config.receivers, report, false, self.clock.now()).await?;
-            events::deliver(&self.store, &self.config.receivers, &self.clock).await
+            let receivers = || self.config.receivers.clone();
+            events::deliver(&self.store, &receivers, &self.clock, &Notify::new()).await
         };
         if let Err(error) = telling.await {
             tracing::warn!(error = %chain(&error), "what happened could not be told");

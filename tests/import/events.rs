@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::support::{Haproxy, HaproxyVersion, House, Leaf, Sidecar, poll};
+use super::support::{Haproxy, HaproxyVersion, House, Leaf, Outcome, Sidecar, poll};
 
 /// How long it may take until something is told.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -139,4 +139,33 @@ fn a_certificate_that_runs_out_and_a_node_that_is_gone_are_told_once() {
     let failed = poll(DEADLINE, || told(&file).get(1).cloned()).unwrap_or_else(|| panic!("{}", daemon.log()));
     assert!(failed.starts_with("failed"), "{failed}");
     assert_eq!(told(&file).iter().filter(|line| **line == expiring).count(), 1);
+}
+
+fn run(house: &House, flags: &[OsString], words: &[&str]) -> Outcome {
+    house.hotcert.run(words.iter().map(OsString::from).chain(flags.iter().cloned()))
+}
+
+/// The letters that are still to be delivered.
+fn letters(house: &House) -> Vec<Value> {
+    let told = fs::read_to_string(house.hotcert.state_dir().join("told.json")).unwrap();
+    serde_json::from_str::<Value>(&told).unwrap()["letters"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_webhook_behind_tls_is_told_where_its_root_is_known() {
+    let house = House::new([Haproxy::new(HaproxyVersion::V3_2)]);
+    let port = house.nodes[0].https_addr().port();
+    let hook = format!("[[webhook]]\non = \"loaded\"\nurl = \"https://localhost:{port}/\"\n");
+    // By then HAProxy has the certificate by which it answers.
+    let (_, pem) = house.leaf("localhost");
+    let said = run(&house, &house.flags_and(&hook), &["push", &pem]).expect_code(0);
+    assert!(said.stderr.contains("UnknownIssuer") && said.stderr.contains("retry_in=10"), "{said:?}");
+    let waiting = letters(&house);
+    assert_eq!((waiting.len(), &waiting[0]["attempts"]), (1, &1.into()), "{said:?}");
+
+    let root = house.hotcert.scratch().write("root.pem", house.pki.root_pem());
+    let flags = house.flags_and(&format!("{hook}root_ca = {root:?}\n"));
+    let daemon = Sidecar::start(&house.hotcert, &flags);
+    let is_told = || (letters(&house).is_empty() && daemon.log().contains(" told ")).then_some(());
+    poll(DEADLINE, is_told).unwrap_or_else(|| panic!("{}", daemon.log()));
 }

@@ -1,53 +1,107 @@
 //! Delivers letters: each is taken from the store, tried, and taken away or put off.
 
+use std::collections::BTreeSet;
+use std::future::pending;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::{Event, hook, lock, webhook};
 use crate::clock::Clock;
 use crate::config::{Receiver, Target};
-use crate::model::{chain, printable};
+use crate::model::{Sha256, chain, printable};
 use crate::store::{self, Letter, Store};
 
-/// For how long nobody else tries a letter that is being delivered: longer than any takes.
-const CLAIM: SignedDuration = SignedDuration::from_mins(2);
+/// For how long nobody else tries a letter that is being delivered: longer than any takes. After a crash its receiver is told no sooner.
+const CLAIM: SignedDuration = SignedDuration::from_mins(1);
 /// How long is waited before a webhook is tried again, in seconds. After the last one it is given up.
 const PAUSES: [i64; 5] = [10, 60, 300, 1800, 7200];
 /// Longest text of a failure that is logged, in characters.
 const SHOWN: usize = 1000;
 
-/// Delivers what is due, one after the other, and tells when there is more to do; `None` when there is nothing.
+/// Delivers what is due until nothing is, and tells how long it is until something will be; `None` when there is nothing.
+///
+/// Each receiver has a lane of its own: it gets one letter after the other, in the order in which things happened, and one that hangs
+/// or is out of order holds up nobody else. `more` wakes it when there may be new letters or other receivers; once there are none, it
+/// ends with what is on its way.
 pub async fn deliver(
     store: &Store,
-    receivers: &[Receiver],
+    receivers: &(dyn Fn() -> Vec<Receiver> + Send + Sync),
     clock: &dyn Clock,
+    more: &Notify,
 ) -> Result<Option<Duration>, store::Error> {
+    let mut lanes = FuturesUnordered::new();
+    let mut busy = BTreeSet::new();
     loop {
-        let (letter, next) = claim(store, clock.now()).await?;
-        let Some(letter) = letter else { return Ok(next) };
-        let receiver = receivers.iter().find(|receiver| receiver.target.id() == letter.to);
-        let pause = match receiver {
-            Some(receiver) => attempt(&receiver.target, &letter).await,
-            None => None,
+        let (claimed, next) = match claim(store, receivers(), &busy, clock.now()).await {
+            Err(error) if lanes.is_empty() => return Err(error),
+            // What is on its way is not given up for it.
+            Err(_) => (Vec::new(), None),
+            Ok(found) => found,
         };
-        settle(store, &letter, pause.map(|pause| clock.now() + pause)).await?;
+        for (letter, target) in claimed {
+            busy.insert(letter.to);
+            lanes.push(async move {
+                let pause = attempt(&target, &letter).await;
+                let settled = settle(store, &letter, pause.map(|pause| clock.now() + pause)).await;
+                (letter.to, settled)
+            });
+        }
+        if lanes.is_empty() {
+            return Ok(next);
+        }
+        let due = async {
+            match next {
+                Some(next) => sleep(next).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            Some((to, settled)) = lanes.next() => {
+                busy.remove(&to);
+                if let Err(error) = settled {
+                    tracing::warn!(%error, "it could not be noted that somebody was told, who is told again");
+                }
+            }
+            () = more.notified() => {}
+            () = due => {}
+        }
     }
 }
 
-/// Takes the first letter that is due; and how long it is until the next is.
-async fn claim(store: &Store, now: Timestamp) -> Result<(Option<Letter>, Option<Duration>), store::Error> {
-    let Some(lock) = lock(store).await? else { return Ok((None, Some(Duration::from_secs(1)))) };
-    let Some(mut told) = store.told()? else { return Ok((None, None)) };
-    let next = told.letters.iter().map(|letter| letter.at).min();
-    let Some(letter) = told.letters.iter_mut().find(|letter| letter.at <= now) else {
-        return Ok((None, next.map(|at| at.duration_since(now).unsigned_abs())));
-    };
-    letter.attempts += 1;
-    letter.at = now + CLAIM;
-    let taken = letter.clone();
-    store.put_told(&lock, &told)?;
-    Ok((Some(taken), None))
+/// Takes the first letter of each lane that is not busy, where that is due; and how long it is until another one is.
+async fn claim(
+    store: &Store,
+    receivers: Vec<Receiver>,
+    busy: &BTreeSet<Sha256>,
+    now: Timestamp,
+) -> Result<(Vec<(Letter, Target)>, Option<Duration>), store::Error> {
+    let Some(lock) = lock(store).await? else { return Ok((Vec::new(), Some(Duration::from_secs(1)))) };
+    let Some(mut told) = store.told()? else { return Ok((Vec::new(), None)) };
+    let (mut claimed, mut next) = (Vec::new(), None);
+    for Receiver { target, .. } in receivers {
+        let to = target.id();
+        // It has a turn already, by another table of the configuration.
+        let is_claimed = claimed.iter().any(|(letter, _): &(Letter, _)| letter.to == to);
+        let first = told.letters.iter_mut().find(|letter| letter.to == to);
+        let Some(letter) = first.filter(|_| !is_claimed && !busy.contains(&to)) else { continue };
+        if letter.at <= now {
+            letter.attempts += 1;
+            letter.at = now + CLAIM;
+            claimed.push((letter.clone(), target));
+        } else {
+            let wait = letter.at.duration_since(now).unsigned_abs();
+            next = Some(next.map_or(wait, |next: Duration| next.min(wait)));
+        }
+    }
+    if !claimed.is_empty() {
+        store.put_told(&lock, &told)?;
+    }
+    Ok((claimed, next))
 }
 
 /// Takes a letter away, or puts it off.
@@ -94,3 +148,6 @@ async fn attempt(target: &Target, letter: &Letter) -> Option<SignedDuration> {
     }
     again.map(|seconds| SignedDuration::from_secs(*seconds))
 }
+
+#[cfg(test)]
+mod tests;

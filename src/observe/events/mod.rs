@@ -22,7 +22,7 @@ use crate::store::{self, EventsLock, Letter, Store};
 
 /// How long another process may take with the notes: it reads and writes one file.
 const LOCK_DEADLINE: Duration = Duration::from_secs(10);
-/// Letters that wait. Who is out of order for so long is not told of the oldest.
+/// Letters that wait for one receiver. Who is out of order for so long is not told of the oldest.
 const LETTERS: usize = 1000;
 
 /// The version of the document.
@@ -80,9 +80,18 @@ pub async fn tell(
         }
     }
     told.letters.retain(|letter| receivers.iter().any(|receiver| receiver.target.id() == letter.to));
-    if let Some(excess) = told.letters.len().checked_sub(LETTERS).filter(|excess| *excess > 0) {
-        tracing::warn!(excess, "more is to be told than anybody listens to; the oldest is dropped");
-        told.letters.drain(..excess);
+    for receiver in receivers {
+        let to = receiver.target.id();
+        let waiting = told.letters.iter().filter(|letter| letter.to == to).count();
+        let mut excess = waiting.saturating_sub(LETTERS);
+        if excess > 0 {
+            tracing::warn!(excess, receiver = %receiver.target, "more is to be told than it listens to; the oldest is dropped");
+            told.letters.retain(|letter| {
+                let is_dropped = letter.to == to && excess > 0;
+                excess -= usize::from(is_dropped);
+                !is_dropped
+            });
+        }
     }
     if before.as_ref() != Some(&told) {
         store.put_told(&lock, &told)?;
