@@ -21,7 +21,7 @@ use crate::internal::Root;
 use crate::model::{CertName, NodeName, chain};
 use crate::observe::events;
 use crate::reconcile::{Problem, Pushes, Reconciler, Report};
-use crate::renew::{GRACE, Renewer};
+use crate::renew::{self, GRACE, Renewer};
 use crate::store::Store;
 
 /// The parts that a command works with.
@@ -185,6 +185,41 @@ impl App {
         };
         if let Err(error) = telling.await {
             tracing::warn!(error = %chain(&error), "what happened could not be told");
+        }
+    }
+
+    /// Tells those who want to know what could not be ordered. Of a certificate that is neither configured nor remembered nothing is
+    /// noted, so that only the command knows; a daemon then delivers what is to be told.
+    pub(super) async fn tell_failures(&self, failures: &[(CertName, renew::Error)]) {
+        if self.config.receivers.is_empty() || failures.is_empty() {
+            return;
+        }
+        let scope = failures.iter().map(|(name, _)| name.clone()).collect();
+        let mut report = self.reconciler().refresh(Some(&scope), &Report::merged(std::iter::empty()));
+        let is_noted = |name: &CertName| {
+            report.certificates.iter().any(|certificate| certificate.name == *name && certificate.problem.is_some())
+        };
+        let unnoted = failures.iter().filter(|(name, _)| !is_noted(name));
+        let problems = unnoted.map(|(name, error)| Problem {
+            certificate: Some(name.clone()),
+            node: None,
+            file: None,
+            // The same words as for one of which it was noted before.
+            message: if let renew::Error::Held { problem, .. } = error { problem.clone() } else { chain(error) },
+            hint: error.hint(),
+        });
+        report.problems = problems.collect();
+        // What nodes serve was not looked at.
+        report.certificates.iter_mut().for_each(|certificate| certificate.nodes.clear());
+        if !self.is_told_by_others() {
+            self.tell(&report).await;
+        } else if !report.problems.is_empty() {
+            report.certificates.clear();
+            if let Err(error) =
+                events::tell(&self.store, &self.config.receivers, &report, false, self.clock.now()).await
+            {
+                tracing::warn!(%error, "what happened cannot be noted");
+            }
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(mut app: App, args: &Issue) -> Result<Outcome, Failure> 
     let (mut ordered, mut failures) = (Vec::new(), Vec::new());
     for (member, obtained) in members.iter().zip(obtain(&app, &members, args.force).await?) {
         match obtained {
-            Err(error) => failures.push(Failure::from(error)),
+            Err(error) => failures.push((member.name.clone(), error)),
             Ok(obtained) => {
                 if unknown.contains(&member.name) {
                     remember(&app, member).await?;
@@ -71,6 +71,8 @@ pub(super) async fn run(mut app: App, args: &Issue) -> Result<Outcome, Failure> 
             }
         }
     }
+    app.tell_failures(&failures).await;
+    let mut failures: Vec<_> = failures.into_iter().map(|(_, error)| Failure::from(error)).collect();
     if failures.len() == members.len()
         && let Some(last) = failures.pop()
     {

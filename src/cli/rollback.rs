@@ -43,6 +43,7 @@ pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
     }
     let mut report = outcome?;
     let notes = taken_back.into_iter().map(|name| take_back(&mut report, name)).collect();
+    app.tell(&report).await;
     Ok(conclude(&report, &report, Vec::new()).after(notes))
 }
 

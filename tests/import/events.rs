@@ -169,3 +169,57 @@ fn a_webhook_behind_tls_is_told_where_its_root_is_known() {
     let is_told = || (letters(&house).is_empty() && daemon.log().contains(" told ")).then_some(());
     poll(DEADLINE, is_told).unwrap_or_else(|| panic!("{}", daemon.log()));
 }
+
+#[test]
+fn an_order_that_fails_is_told_once_whoever_notices_and_a_hook_that_hangs_holds_up_no_other() {
+    let house = House::new([Haproxy::new(HaproxyVersion::V2_8)]);
+    let scratch = house.hotcert.scratch();
+    let (file, begun) = (scratch.join("told"), scratch.join("begun"));
+    let script = format!("e=$(cat); echo \"$e\" >> '{}'", file.display());
+    // Nobody listens at the port of an authority that is switched off.
+    let rest = format!(
+        "[issuer.off]\ndirectory = \"https://127.0.0.1:1/dir\"\nterms_agreed = true\n\
+         [solver.http]\ntype = \"http-01\"\nvia = \"stateless\"\n\
+         [[hook]]\non = [\"renewed\", \"loaded\", \"failed\"]\nrun = [\"/bin/sh\", \"-c\", {script:?}]\n"
+    );
+    let flags = house.flags_and(&rest);
+    let failing = |name: &str, flags: &[OsString]| {
+        let said = run(&house, flags, &["issue", name]);
+        assert_ne!(said.code, Some(0), "{said:?}");
+        said
+    };
+    let said = failing("new.test", &flags);
+    assert_eq!(told(&file), ["failed new.test - -"], "{said:?}");
+    failing("new.test", &flags);
+    assert_eq!(told(&file).len(), 1, "it was told twice");
+
+    // What a rollback loads is told as what is pushed.
+    let first = house.leaf("shop.test");
+    let second = house.leaf("shop.test");
+    for (_, pem) in [&first, &second] {
+        run(&house, &flags, &["push", pem]).expect_code(0);
+    }
+    run(&house, &flags, &["rollback", "shop.test"]).expect_code(0);
+    let back = format!("loaded shop.test node0 {}", first.0.serial());
+    assert_eq!(told(&file).last(), Some(&back));
+
+    // Through a daemon, while another program hangs.
+    let released = scratch.join("released");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &released, 0o600.into()).unwrap();
+    let slow = format!("echo > '{}'; exec timeout 60 cat '{}'", begun.display(), released.display());
+    let slow = format!("[[hook]]\non = \"loaded\"\nrun = [\"/bin/sh\", \"-c\", {slow:?}]\n");
+    let daemon = Sidecar::start(&house.hotcert, house.flags_and(&format!("{rest}{slow}")));
+    let flags = house.flags_and(&format!("{rest}{slow}"));
+    run(&house, &flags, &["push", &second.1, "--force"]).expect_code(0);
+    poll(DEADLINE, || begun.exists().then_some(())).unwrap_or_else(|| panic!("{}", daemon.log()));
+    failing("other.test", &flags);
+    let failed = "failed other.test - -".to_owned();
+    poll(DEADLINE, || told(&file).contains(&failed).then_some(())).unwrap_or_else(|| panic!("{}", daemon.log()));
+    assert!(!daemon.log().contains("was killed"), "{}", daemon.log());
+    // The one that hangs is left.
+    poll(DEADLINE, || (letters(&house).len() == 1).then_some(())).unwrap_or_else(|| panic!("{}", daemon.log()));
+    // It is waited for when the daemon is to stop.
+    fs::write(released, "").unwrap();
+    daemon.stop().0.expect_code(0);
+    assert_eq!(letters(&house), Vec::<Value>::new());
+}
