@@ -18,7 +18,8 @@ use std::process::Command;
 use serde_json::Value;
 use support::tool::{self, Ended};
 use support::{
-    Certbot, Haproxy, HaproxyVersion, Hotcert, KeyType, Outcome, Pebble, PebbleVersion, Pki, Scratch, Site, Webroot,
+    Certbot, Haproxy, HaproxyVersion, Hotcert, House, KeyType, Leaf, Outcome, Pebble, PebbleVersion, Pki, Scratch,
+    Site, Webroot, poll, sidecar,
 };
 
 /// A site at whose authority a name is validated once, as at a public one: that makes the renewals quick.
@@ -330,4 +331,39 @@ fn what_is_broken_or_hostile_is_left_out_and_told_and_the_rest_goes_on() {
     scratch.write("conf/config", "BASEDIR=/var/lib/dehydrated\n");
     let ended = import(&hotcert, "dehydrated", &scratch.join("conf"), &flags).expect_code(64);
     assert!(ended.stdout.contains("import /var/lib/dehydrated"), "{ended:?}");
+}
+
+#[test]
+fn what_is_imported_beside_a_daemon_is_served_at_once_and_renewed_by_it() {
+    let house = House::new([Haproxy::new(HaproxyVersion::V3_2)]);
+    let daemon = house.sidecar();
+    let scratch = Scratch::new();
+    let (name, server) = ("shop.test", "https://ca.example.org/directory");
+    let lineage = |leaf: &Leaf| {
+        scratch.write(format!("etc/live/{name}/fullchain.pem"), leaf.fullchain());
+        scratch.write(format!("etc/live/{name}/privkey.pem"), leaf.key_pem());
+        scratch.write(format!("etc/renewal/{name}.conf"), format!("[renewalparams]\nserver = {server}\n"));
+    };
+    let root = scratch.write("root.pem", house.pki.root_pem());
+    let flags: Vec<_> = house.flags().into_iter().chain(["--root-ca".into(), root.into()]).collect();
+    let adopt = |leaf: &Leaf| {
+        lineage(leaf);
+        let ended = import(&house.hotcert, "certbot", &scratch.join("etc"), &flags).expect_code(0);
+        expect_states(&ended, &[(name, "adopted")]);
+        let serial = Some(leaf.serial().to_owned());
+        let is_served = || (sidecar::serial(&house.nodes[0], name) == serial).then_some(());
+        poll(sidecar::DEADLINE, is_served).unwrap_or_else(|| panic!("{}", daemon.log()));
+    };
+    adopt(&house.pki.leaf(name).issue());
+    // The daemon knows what to renew, and from whom.
+    let status = house.run(&["status", "--json"]).expect_code(0).json();
+    let known = &status["certificates"][0];
+    assert_eq!((&known["source"], &known["state"]), (&"import".into(), &"serving".into()), "{status:#}");
+    assert!(known["renew_at"].is_string() && known["issuer"] == server, "{status:#}");
+    // A newer one takes its place, and the same one changes nothing.
+    let newer = house.pki.leaf(name).issue();
+    adopt(&newer);
+    expect_states(&import(&house.hotcert, "certbot", &scratch.join("etc"), &flags), &[(name, "present")]);
+    house.expect_no_open_transaction();
+    drop(daemon.stop());
 }
