@@ -36,6 +36,7 @@ pub(super) fn certificate(name: &str) -> CertificateReport {
         not_before: Some(at("2026-11-01T00:00:00Z")),
         not_after: Some(at("2027-01-30T00:00:00Z")),
         renew_at: Some(at("2027-01-01T00:00:00Z")),
+        renewal_window: None,
         next_issuer: None,
         next_try: None,
         problem: Some("it failed: \u{1b}[31m\"\\".to_owned()),

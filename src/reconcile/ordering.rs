@@ -6,13 +6,15 @@ use jiff::Timestamp;
 use super::Reconciler;
 use crate::config::{Certificate, Issuer, Order};
 use crate::model::Facts;
-use crate::schedule::Life;
+use crate::schedule::{Life, Window};
 use crate::store::{Generation, Hold, Standing, Trouble};
 
 /// When a certificate is ordered, from whom, and why it is not.
 #[derive(Default)]
 pub(super) struct Ordering {
     pub(super) renew_at: Option<Timestamp>,
+    /// What the authority suggests.
+    pub(super) window: Option<Window>,
     /// The issuer that would be asked now.
     pub(super) next_issuer: Option<String>,
     pub(super) next_try: Option<Timestamp>,
@@ -34,6 +36,7 @@ impl Reconciler<'_> {
             Life { not_before, not_after }
         });
         let renew_at = life.map(|life| life.due(renewal.ari.as_ref()));
+        let window = renewal.ari.as_ref().map(|ari| ari.window);
         let at = |standing: &Standing| {
             let now = standing.offset.now(self.clock.now());
             (now, renew_at.is_none_or(|at| at <= now), life.is_some_and(|life| life.emergency() <= now))
@@ -56,7 +59,7 @@ impl Reconciler<'_> {
                 let past = renewal.own(&issuer.name).chain(&standing.trouble).next().map(over);
                 let told = if is_due { holds.into_iter().chain(past).collect() } else { waits.collect() };
                 let problem = Hold::of_all(told).map(|hold| hold.problem);
-                return Ordering { renew_at, next_issuer: Some(issuer.name.clone()), next_try: None, problem };
+                return Ordering { renew_at, window, next_issuer: Some(issuer.name.clone()), next_try: None, problem };
             };
             holds.push(hold);
             own.push(renewal.own_hold(&issuer.name, now, in_emergency));
@@ -66,7 +69,7 @@ impl Reconciler<'_> {
         let told = if first == Some(true) { Some(holds) } else { own.into_iter().collect() };
         let hold = told.and_then(Hold::of_all);
         let next_try = hold.as_ref().and_then(|hold| hold.until);
-        Ordering { renew_at, next_issuer: None, next_try, problem: hold.map(|hold| hold.problem) }
+        Ordering { renew_at, window, next_issuer: None, next_try, problem: hold.map(|hold| hold.problem) }
     }
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{ClientFiles, Failure, FileReport, FileState, OldWorker, Warning};
 use crate::model::{CertName, Identifier, KeyType, NodeName, Serial, Sha256, chain};
+use crate::schedule::Window;
 use crate::store::{Revocation, Source};
 
 /// What is stored, what each node serves, and what is wrong.
@@ -72,6 +73,8 @@ pub struct CertificateReport {
     pub not_after: Option<Timestamp>,
     /// When it is due; `None` when hotcert does not order it.
     pub renew_at: Option<Timestamp>,
+    /// The time in which its authority suggests to renew it (RFC 9773); `None` when that is not known.
+    pub renewal_window: Option<Window>,
     /// The issuer that would be asked now; `None` while all are held, or when hotcert does not order it.
     pub next_issuer: Option<String>,
     /// When an order that failed, or that a limit keeps back, is tried next; `None` when there is none, or only a person can help.

@@ -191,6 +191,7 @@ impl Reconciler<'_> {
             not_before: facts.map(|facts| facts.not_before),
             not_after: facts.map(|facts| facts.not_after),
             renew_at: ordering.renew_at,
+            renewal_window: ordering.window,
             next_issuer: ordering.next_issuer,
             next_try: ordering.next_try,
             problem: generation.and_then(revoked).or(ordering.problem),

@@ -33,6 +33,12 @@ impl Window {
         (start < end).then_some(Self { start, end })
     }
 
+    /// Its first instant, and the one after its last.
+    #[must_use]
+    pub fn ends(&self) -> (Timestamp, Timestamp) {
+        (self.start, self.end)
+    }
+
     /// Whether an instant lies in it: then a renewal that names what it replaces is exempt from Let's Encrypt's limits.
     #[must_use]
     pub fn contains(&self, instant: Timestamp) -> bool {

@@ -8,6 +8,7 @@ use hotcert::config::Observe;
 use hotcert::model::KeyType;
 use hotcert::observe::{Event, EventKind, Feed, Pulse, Server, Snapshot};
 use hotcert::reconcile::{CertState, CertificateReport, NodeReport, NodeState, Problem, Report, ServedBy, Verified};
+use hotcert::schedule::Window;
 use hotcert::store::Source;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Runtime;
@@ -91,6 +92,7 @@ pub fn certificate(name: &str, age: f64, lifetime: f64, nodes: &[&str]) -> Certi
         not_before: Some(days(-age)),
         not_after: Some(days(lifetime - age)),
         renew_at: Some(days(lifetime * share - age)),
+        renewal_window: Window::new(days(lifetime * share - age - 1.0), days(lifetime * share - age + 1.0)),
         next_issuer: Some("letsencrypt".to_owned()),
         next_try: None,
         problem: None,

@@ -32,6 +32,7 @@ fn certificate(name: &str, tone: Tone, state: &str) -> Certificate {
         sha256: None,
         life: Some((at("2026-10-14T10:30:00Z"), at("2027-01-12T10:30:00Z"))),
         renew_at: Some(at("2026-12-13T10:30:00Z")),
+        window: None,
         emergency_at: Some(at("2027-01-01T04:30:00Z")),
         generation: Some(3),
         served: vec![served("edge-1"), served("edge-2")],

@@ -54,6 +54,7 @@ pub(super) fn certificate(report: &CertificateReport) -> Certificate {
         sha256: report.sha256.map(|sha256| sha256.to_string()),
         life,
         renew_at: report.renew_at,
+        window: report.renewal_window.map(|window| window.ends()),
         emergency_at: report.renew_at.and(life).map(emergency),
         generation: report.generation,
         served,

@@ -57,6 +57,8 @@ pub struct Certificate {
     pub life: Option<(Timestamp, Timestamp)>,
     /// When it is due.
     pub renew_at: Option<Timestamp>,
+    /// From when until when its authority suggests to renew it, where that is known.
+    pub window: Option<(Timestamp, Timestamp)>,
     /// From when on little of its life is left; for one that hotcert orders.
     pub emergency_at: Option<Timestamp>,
     /// Number of the current generation.

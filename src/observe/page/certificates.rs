@@ -115,6 +115,7 @@ fn table<'a>(out: &mut String, shown: impl Iterator<Item = &'a Certificate>, sca
         "</tbody></table><p class=\"legend\" aria-hidden=\"true\"><span class=\"key past\"></span>lived \
          <span class=\"key life\"></span>to come <span class=\"key window\"></span>time to renew \
          <span class=\"key emergency\"></span>last eighth <span class=\"key due\"></span>due \
+         <span class=\"key suggested\"></span>suggested by the authority \
          <span class=\"key nowline\"></span>now</p>",
     );
 }
@@ -187,6 +188,7 @@ fn facts(out: &mut String, certificate: &Certificate) {
     fact("Issuer", certificate.issuer.clone());
     fact("Generation", certificate.generation.map(|number| number.to_string()));
     fact("Valid", certificate.life.map(|(from, to)| format!("{} to {}", iso(from), iso(to))));
+    fact("Suggested", certificate.window.map(|(from, to)| format!("renewal from {} to {}", iso(from), iso(to))));
     for served in &certificate.served {
         let slot = served.slot.as_deref().unwrap_or("no slot");
         let serial = served.serial.as_deref().unwrap_or("none");

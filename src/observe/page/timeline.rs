@@ -91,6 +91,17 @@ pub(super) fn bar(certificate: &Certificate, scale: &Scale, now: Timestamp) -> S
             ));
         }
     }
+    if let Some((from, to)) = certificate.window {
+        let (left, right) = (percent(scale, from), percent(scale, to));
+        if right > left {
+            svg.push_str(&format!(
+                "<rect class=\"suggested\" x=\"{left:.2}%\" width=\"{:.2}%\" y=\"50%\" height=\"3\" \
+                 transform=\"translate(0 8)\"/>",
+                right - left
+            ));
+        }
+        said.push_str(&format!(", the authority suggests to renew from {} to {}", iso(from), iso(to)));
+    }
     svg.push_str("<use href=\"#now\"/></svg>");
     format!("{svg}<span class=\"sr\">{}</span>", Esc(&said))
 }
@@ -148,4 +159,32 @@ fn columns(scale: &Scale, instants: impl Iterator<Item = Timestamp>) -> [usize; 
         }
     }
     columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::overview::{Overview, Span};
+    use crate::observe::testing::{at, certificate, report};
+    use crate::schedule::Window;
+
+    #[test]
+    fn the_window_of_the_authority_is_drawn_and_said() {
+        let mut shop = certificate("shop.test");
+        shop.renewal_window = Window::new(at("2026-12-30T00:00:00Z"), at("2027-01-05T00:00:00Z"));
+        let shown = Overview::of(&report(vec![shop], vec![]), Vec::new()).certificates.remove(0);
+        let now = at("2026-12-01T00:00:00Z");
+        let drawn = bar(&shown, &Scale::of([&shown], Span::Fit, now), now);
+        let (before, said) = drawn.split_once("<rect class=\"suggested\"").unwrap();
+        assert!(before.contains("class=\"due\""), "{drawn}");
+        // After the diamond, from which it is told by its place and form.
+        assert!(
+            said.starts_with(" x=\"57.61%\" width=\"3.88%\" y=\"50%\" height=\"3\" transform=\"translate(0 8)\"/>"),
+            "{said}"
+        );
+        let words = said.split_once("<span class=\"sr\">").unwrap().1;
+        insta::assert_snapshot!(words, @"valid from 2026-11-01 00:00Z to 2027-01-30 00:00Z, due 2027-01-01 00:00Z, the authority suggests to renew from 2026-12-30 00:00Z to 2027-01-05 00:00Z</span>");
+        let unknown = bar(&Certificate { window: None, ..shown.clone() }, &Scale::of([&shown], Span::Fit, now), now);
+        assert!(!unknown.contains("suggest"), "{unknown}");
+    }
 }

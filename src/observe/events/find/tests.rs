@@ -22,6 +22,7 @@ fn certificate(generation: Option<u64>) -> CertificateReport {
         not_before: Some(at("2026-01-01T00:00:00Z")),
         not_after: Some(at("2026-04-11T00:00:00Z")),
         renew_at: None,
+        renewal_window: None,
         next_issuer: None,
         next_try: None,
         problem: None,
