@@ -159,7 +159,7 @@ impl Context {
     pub fn overview(&self) -> Option<Overview> {
         match &self.feed {
             Some(feed) => feed.latest().overview(),
-            None => self.status.report().map(|report| Overview::of(&report, Vec::new())),
+            None => self.status.report().map(|report| Overview::of(&report, None)),
         }
     }
 

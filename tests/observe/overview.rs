@@ -7,7 +7,7 @@ use crate::sample::{broken, certificate, good, node, report};
 
 #[test]
 fn a_node_that_is_away_is_one_trouble_however_many_certificates_it_has() {
-    let overview = Overview::of(&broken(), Vec::new());
+    let overview = Overview::of(&broken(), None);
     let told: Vec<_> = overview.troubles.iter().map(|trouble| (trouble.tone, &*trouble.message)).collect();
     assert_eq!(
         told,
@@ -34,13 +34,13 @@ fn a_node_that_is_away_is_one_trouble_however_many_certificates_it_has() {
 
 #[test]
 fn what_is_well_is_told_in_one_sentence() {
-    let all = Overview::of(&good(), Vec::new());
+    let all = Overview::of(&good(), None);
     assert_eq!(all.headline(), "All 6 certificates are served as they should be");
     assert_eq!((all.tone(), all.troubles.len()), (Tone::Good, 0));
     assert_eq!(all.next_renewal().unwrap().1, "fast.example.net");
     let one = report(vec![certificate("a.test", 1.0, 90.0, &["edge"])], vec![node("edge")]);
-    assert_eq!(Overview::of(&one, Vec::new()).headline(), "The certificate is served as it should be");
-    assert_eq!(Overview::of(&report(vec![], vec![]), Vec::new()).headline(), "No certificate is managed yet");
+    assert_eq!(Overview::of(&one, None).headline(), "The certificate is served as it should be");
+    assert_eq!(Overview::of(&report(vec![], vec![]), None).headline(), "No certificate is managed yet");
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn what_is_not_where_it_should_be_is_a_trouble_even_when_nobody_says_why() {
     let mut report = good();
     report.certificates[0].state = CertState::Stored;
     report.certificates[0].nodes[0].state = NodeState::Absent;
-    let overview = Overview::of(&report, Vec::new());
+    let overview = Overview::of(&report, None);
     assert_eq!(overview.certificates[0].tone, Tone::Broken);
     assert_eq!(overview.troubles[0].message, "not every node serves what is stored");
     assert_eq!(overview.troubles[0].certificates, ["api.example.org"]);
@@ -57,7 +57,7 @@ fn what_is_not_where_it_should_be_is_a_trouble_even_when_nobody_says_why() {
 
 #[test]
 fn an_overview_reads_back_what_it_writes() {
-    let overview = Overview::of(&broken(), Vec::new());
+    let overview = Overview::of(&broken(), None);
     let text = serde_json::to_string(&overview).unwrap();
     assert_eq!(serde_json::from_str::<Overview>(&text).unwrap(), overview);
 }

@@ -62,6 +62,7 @@ fn top_is_live_and_gives_the_terminal_back() {
     let text = terminal.wait_for(|text| text.contains("shop.test"));
     assert!(text.contains("● The certificate is served as it should be") && text.contains("────"), "{text}");
     assert!(text.contains("SERVED BY") && !text.contains("before"), "{text}");
+    assert!(text.contains("this daemon remembers none: with [observe]"), "{text}");
 
     house.push("other.test");
     terminal.wait_for(|text| text.contains("other.test"));
@@ -85,7 +86,8 @@ fn top_is_live_and_gives_the_terminal_back() {
     let happened = poll(sidecar::DEADLINE, || {
         // What came before its first own look is no event.
         house.push("other.test");
-        terminal.text().contains("EVENTS").then_some(())
+        let text = terminal.text();
+        (text.contains("EVENTS") && !text.contains("remembers none")).then_some(())
     });
     assert!(happened.is_some(), "{}", terminal.text());
     terminal.press("q");

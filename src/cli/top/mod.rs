@@ -60,7 +60,7 @@ struct State {
 /// Answers a program that watches, where a daemon has not looked yet.
 pub(super) async fn answer(app: &App) -> Result<Outcome, Failure> {
     let report = status::look(app, None, None).await?;
-    outcome(&Overview::of(&report, Vec::new()))
+    outcome(&Overview::of(&report, app.config.observe.map(|_| Vec::new())))
 }
 
 /// What a program that watches is told.

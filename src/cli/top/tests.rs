@@ -76,7 +76,7 @@ fn overview() -> Overview {
         troubles: vec![trouble],
         certificates: vec![bad, certificate("example.org", Tone::Good, "serving")],
         nodes: vec![node],
-        events: Vec::new(),
+        events: None,
     }
 }
 
@@ -87,7 +87,7 @@ fn shown(paper: Paper, columns: u16) -> String {
 
 #[test]
 fn a_wide_terminal_shows_a_table_with_a_time_line() {
-    insta::assert_snapshot!(shown(Paper { color: false, unicode: true }, 120), @r"
+    insta::assert_snapshot!(shown(Paper { color: false, unicode: true }, 120), @r#"
 ✖ 1 certificate is not served as it should be
   1 good, 0 to look at, 1 broken · nodes: 1 of 1 answer · next due 31 days ago: login.example.com · first end 24 h ago:
   login.example.com
@@ -104,14 +104,17 @@ fn a_wide_terminal_shows_a_table_with_a_time_line() {
 NODES
 ● edge-1 at /run/haproxy/admin.sock: HAProxy 3.2.4, process 4711, 3 days old, 1 certificate that hotcert does not manage
     old worker 4012: 9 days old, 17 connections, still serves an older version of 1 certificate
-");
+
+EVENTS
+  this daemon remembers none: with [observe] and listen = "127.0.0.1:9464" in its configuration they are shown here
+"#);
 }
 
 #[test]
 fn a_narrow_terminal_without_unicode_shows_all_of_it_in_ascii() {
     let text = shown(Paper { color: false, unicode: false }, 40);
     assert!(text.is_ascii() && text.lines().all(|line| line.len() <= 40), "{text}");
-    insta::assert_snapshot!(text, @r"
+    insta::assert_snapshot!(text, @r#"
 X 1 certificate is not served as it
   should be
   1 good, 0 to look at, 1 broken -
@@ -149,7 +152,13 @@ NODES
     old worker 4012: 9 days old, 17
     connections, still serves an older
     version of 1 certificate
-");
+
+EVENTS
+  this daemon remembers none: with
+  [observe] and listen =
+  "127.0.0.1:9464" in its configuration
+  they are shown here
+"#);
 }
 
 #[test]

@@ -24,6 +24,8 @@ const SERVED: usize = 36;
 const NAMED: usize = 3;
 /// How many events are shown.
 const EVENTS: usize = 50;
+/// What stands in their place where the daemon does not remember them.
+const UNREMEMBERED: &str = "this daemon remembers none: with [observe] and listen = \"127.0.0.1:9464\" in its configuration they are shown here";
 /// How many columns a label of the time line needs.
 const LABEL: usize = 7;
 
@@ -361,12 +363,18 @@ fn node_in_words(node: &Node, now: Timestamp) -> String {
 }
 
 fn events(lines: &mut Vec<Line>, overview: &Overview, paper: Paper, columns: usize) {
-    if overview.events.is_empty() {
+    let events = overview.events.as_deref().unwrap_or_default();
+    if overview.events.is_some() && events.is_empty() {
         return;
     }
     lines.push(Line::default());
     lines.push(Line::of(Ink::Soft, "EVENTS"));
-    for event in overview.events.iter().take(EVENTS) {
+    if overview.events.is_none() {
+        for part in paper.wrap(UNREMEMBERED, columns.saturating_sub(2)) {
+            lines.push(Line::of(Ink::Soft, format!("  {part}")));
+        }
+    }
+    for event in events.iter().take(EVENTS) {
         let text = format!("{} {} {}", event.at.strftime("%m-%d %H:%M:%SZ"), event.kind, event.text);
         for (number, part) in paper.wrap(&text, columns.saturating_sub(2)).into_iter().enumerate() {
             let mark = if number == 0 { paper.mark(event.tone) } else { " " };

@@ -28,8 +28,8 @@ pub struct Overview {
     pub certificates: Vec<Certificate>,
     /// The nodes, by name.
     pub nodes: Vec<Node>,
-    /// What happened of late, the latest first.
-    pub events: Vec<Happening>,
+    /// What happened of late, the latest first; `None` where nobody remembers it.
+    pub events: Option<Vec<Happening>>,
 }
 
 /// One certificate.
@@ -151,9 +151,9 @@ pub struct Counts {
 }
 
 impl Overview {
-    /// Prepares a report; `events` come with the latest first.
+    /// Prepares a report; `events` come with the latest first, and are `None` where nobody remembers them.
     #[must_use]
-    pub fn of(report: &Report, events: Vec<Happening>) -> Self {
+    pub fn of(report: &Report, events: Option<Vec<Happening>>) -> Self {
         let mut certificates: Vec<_> = report.certificates.iter().map(judge::certificate).collect();
         certificates.sort_by(|a, b| b.tone.cmp(&a.tone).then_with(|| (&a.name, &a.key).cmp(&(&b.name, &b.key))));
         Self {

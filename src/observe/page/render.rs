@@ -204,12 +204,13 @@ fn node(out: &mut String, node: &Node, now: Timestamp) {
 
 fn events(out: &mut String, overview: &Overview, now: Timestamp) {
     out.push_str("<section id=\"events\" aria-labelledby=\"events-title\"><h2 id=\"events-title\">Recent events</h2>");
-    if overview.events.is_empty() {
+    let events = overview.events.as_deref().unwrap_or_default();
+    if events.is_empty() {
         out.push_str("<p class=\"empty\">None since the sidecar began.</p></section>");
         return;
     }
     out.push_str("<ol class=\"events\" role=\"list\">");
-    for event in overview.events.iter().take(EVENTS) {
+    for event in events.iter().take(EVENTS) {
         out.push_str(&format!(
             "<li data-key=\"{} {}\">{}<span class=\"at\">{}</span> <span class=\"word {}\">{}</span> <span class=\"text\">{}</span></li>",
             event.at,

@@ -81,6 +81,6 @@ impl Snapshot {
     #[must_use]
     pub fn overview(self: &Arc<Self>) -> Option<Overview> {
         let report = self.report.as_ref()?;
-        Some(Overview::of(report, self.events.iter().map(Happening::of).collect()))
+        Some(Overview::of(report, Some(self.events.iter().map(Happening::of).collect())))
     }
 }

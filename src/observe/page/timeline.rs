@@ -172,7 +172,7 @@ mod tests {
     fn the_window_of_the_authority_is_drawn_and_said() {
         let mut shop = certificate("shop.test");
         shop.renewal_window = Window::new(at("2026-12-30T00:00:00Z"), at("2027-01-05T00:00:00Z"));
-        let shown = Overview::of(&report(vec![shop], vec![]), Vec::new()).certificates.remove(0);
+        let shown = Overview::of(&report(vec![shop], vec![]), None).certificates.remove(0);
         let now = at("2026-12-01T00:00:00Z");
         let drawn = bar(&shown, &Scale::of([&shown], Span::Fit, now), now);
         let (before, said) = drawn.split_once("<rect class=\"suggested\"").unwrap();
