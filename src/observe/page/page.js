@@ -58,7 +58,8 @@
     const [said, seen] = [headline(document), latest(document)];
     const announced = [];
     if (headline(fresh) !== said) announced.push(headline(fresh));
-    if (seen) {
+    // Where there were none so far, all are new; before the first look there was no place for them.
+    if (document.getElementById("events")) {
       for (const event of fresh.querySelectorAll(".events li")) {
         if (event.dataset.key === seen || announced.length > 3) break;
         announced.push(`${event.querySelector(".word").textContent}: ${event.querySelector(".text").textContent}`);
