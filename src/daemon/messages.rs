@@ -39,9 +39,8 @@ pub(super) async fn run(parts: Parts, status: Status, life: Life) {
     let telling = async {
         while !stop.is_cancelled() {
             // Nothing more is begun when it is to stop.
-            let receivers = || match stop.is_cancelled() {
-                true => Vec::new(),
-                false => parts.loaded.borrow().config.receivers.clone(),
+            let receivers = || {
+                if stop.is_cancelled() { Vec::new() } else { parts.loaded.borrow().config.receivers.clone() }
             };
             let next = match events::deliver(&parts.store, &receivers, &*parts.clock, &found).await {
                 Ok(next) => next.unwrap_or(OTHERS).min(OTHERS),
