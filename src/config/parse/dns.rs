@@ -131,19 +131,12 @@ fn hosted(service: &str, section: &mut Section<'_>, reader: &mut Reader<'_>) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::super::super::{Config, Error, Method};
-    use super::super::parse;
+    use super::super::super::{Config, Method};
+    use super::super::testing::parsed;
     use super::*;
 
     fn config(table: &str) -> Result<Config, Vec<String>> {
-        let text = format!("version = 1\n[solver.dns]\ntype = \"dns-01\"\n{table}\n");
-        match parse(Path::new("hotcert.toml"), &text) {
-            Ok(config) => Ok(config),
-            Err(Error::Problems(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
-            Err(other) => panic!("{other}"),
-        }
+        parsed(&format!("[solver.dns]\ntype = \"dns-01\"\n{table}"))
     }
 
     fn dns(table: &str) -> Dns {

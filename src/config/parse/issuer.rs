@@ -79,19 +79,12 @@ pub fn check_mail(mail: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::super::super::{Config, Error};
-    use super::super::parse;
+    use super::super::super::Config;
+    use super::super::testing;
     use super::*;
 
     fn parsed(issuer: &str) -> Result<Config, Vec<String>> {
-        let text = format!("version = 1\n[issuer.ca]\ndirectory = \"zerossl\"\n{issuer}\n");
-        match parse(Path::new("hotcert.toml"), &text) {
-            Ok(config) => Ok(config),
-            Err(Error::Problems(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
-            Err(other) => panic!("{other}"),
-        }
+        testing::parsed(&format!("[issuer.ca]\ndirectory = \"zerossl\"\n{issuer}"))
     }
 
     #[test]

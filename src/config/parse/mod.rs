@@ -9,6 +9,8 @@ mod observe;
 mod receiver;
 mod resolver;
 mod solver;
+#[cfg(test)]
+mod testing;
 mod tickets;
 mod tls;
 mod watch;

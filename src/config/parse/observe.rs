@@ -27,18 +27,11 @@ pub(super) fn observe(top: &mut Section<'_>, reader: &mut Reader<'_>) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::super::super::Error;
-    use super::super::parse;
+    use super::super::testing;
     use super::*;
 
     fn parsed(table: &str) -> Result<Option<Observe>, Vec<String>> {
-        match parse(Path::new("hotcert.toml"), &format!("version = 1\n{table}\n")) {
-            Ok(config) => Ok(config.observe),
-            Err(Error::Problems(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
-            Err(other) => panic!("{other}"),
-        }
+        testing::parsed(table).map(|config| config.observe)
     }
 
     #[test]

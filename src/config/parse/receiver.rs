@@ -70,17 +70,7 @@ fn url(value: &DeValue<'_>) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Config, Error};
-    use super::super::parse;
-    use super::*;
-
-    fn parsed(text: &str) -> Result<Config, Vec<String>> {
-        match parse(Path::new("hotcert.toml"), &format!("version = 1\n{text}\n")) {
-            Ok(config) => Ok(config),
-            Err(Error::Problems(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
-            Err(other) => panic!("{other}"),
-        }
-    }
+    use super::super::testing::parsed;
 
     #[test]
     fn programs_and_webhooks_are_told_and_secrets_of_their_addresses_are_not_shown() {

@@ -29,20 +29,14 @@ pub(super) fn tickets(top: &mut Section<'_>, reader: &mut Reader<'_>, groups: &G
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::super::super::{Config, Error};
-    use super::super::parse;
+    use super::super::super::Config;
+    use super::super::testing;
     use super::*;
 
     fn parsed(table: &str) -> Result<Config, Vec<String>> {
         let nodes =
             "[haproxy.one]\nsocket = \"/1\"\n[haproxy.two]\nsocket = \"/2\"\n[group.all]\nnodes = [\"one\", \"two\"]";
-        match parse(Path::new("hotcert.toml"), &format!("version = 1\n{nodes}\n[ticket_keys]\n{table}\n")) {
-            Ok(config) => Ok(config),
-            Err(Error::Problems(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
-            Err(other) => panic!("{other}"),
-        }
+        testing::parsed(&format!("{nodes}\n[ticket_keys]\n{table}"))
     }
 
     #[test]
@@ -58,7 +52,7 @@ mod tests {
             let keys = config.ticket_keys.as_ref().unwrap();
             assert_eq!((keys.rotate.as_hours(), config.ticket_nodes(keys).count()), (hours, 1), "{text}");
         }
-        assert!(parse(Path::new("x"), "version = 1").unwrap().ticket_keys.is_none());
+        assert!(testing::parsed("").unwrap().ticket_keys.is_none());
     }
 
     #[test]

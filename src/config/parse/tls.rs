@@ -29,16 +29,11 @@ pub(super) fn tls(section: &mut Section<'_>, reader: &mut Reader<'_>, socket: Op
 mod tests {
     use std::path::Path;
 
-    use super::super::super::{Config, Error};
-    use super::super::parse;
+    use super::super::super::Config;
+    use super::super::testing;
 
     fn parsed(node: &str) -> Result<Config, Vec<String>> {
-        let text = format!("version = 1\n[haproxy.edge]\n{node}\n");
-        match parse(Path::new("hotcert.toml"), &text) {
-            Ok(config) => Ok(config),
-            Err(Error::Problems(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
-            Err(other) => panic!("{other}"),
-        }
+        testing::parsed(&format!("[haproxy.edge]\n{node}"))
     }
 
     #[test]
