@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::Status;
 use super::account::Signer;
 use super::answer::links;
+use super::order::Named;
 use crate::model::Identifier;
 
 /// Orders that are looked at before giving up: a lost order is a recent one, and a new one costs little.
@@ -37,11 +38,6 @@ struct OrderObject {
     status: Status,
     expires: Option<Timestamp>,
     identifiers: Vec<Named>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    value: String,
 }
 
 /// The URL of the order with exactly these names that has come least far, and that was never finalised: this happens only once

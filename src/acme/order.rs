@@ -92,9 +92,10 @@ struct Dropped {
     identifiers: Vec<Named>,
 }
 
+/// An identifier of an order (RFC 8555, section 7.1.3).
 #[derive(Deserialize)]
-struct Named {
-    value: String,
+pub(super) struct Named {
+    pub(super) value: String,
 }
 
 impl fmt::Debug for Order {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::order::Named;
 pub(super) use crate::model::sanitised;
 use crate::model::{Identifier, printable};
 
@@ -58,11 +59,6 @@ struct SubDocument {
     r#type: Option<String>,
     detail: Option<String>,
     identifier: Option<Named>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    value: String,
 }
 
 impl Problem {
