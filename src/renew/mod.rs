@@ -166,12 +166,7 @@ impl Renewer<'_> {
         let name = &certificate.name;
         check(certificate)?;
         let Some(&key_type) = order.keys.first() else { return Err(Error::NotOrdered { name: name.clone() }) };
-        // While an order is open, an authority may answer another one for the same names with that same order (Boulder does).
-        let _turn = match certificate.kind {
-            Some(_) => Some(self.lock(&certificate.configured_name()).await?),
-            None => None,
-        };
-        let lock = self.lock(name).await?;
+        let (_turn, lock) = self.lock_to_order(certificate).await?;
         let mut asked: Option<(&Issuer, Http)> = None;
         loop {
             // Looked at under the lock: another process may just have ordered it, or met a failure.
@@ -253,6 +248,16 @@ impl Renewer<'_> {
                 }
             };
         }
+    }
+
+    /// Takes the lock of a certificate, after that of both kinds where it is one of two: while an order is open, an authority may
+    /// answer another one for the same names with that same order (Boulder does).
+    async fn lock_to_order(&self, certificate: &Certificate) -> Result<(Option<CertLock>, CertLock), Error> {
+        let both = match certificate.kind {
+            Some(_) => Some(self.lock(&certificate.configured_name()).await?),
+            None => None,
+        };
+        Ok((both, self.lock(&certificate.name).await?))
     }
 
     /// Takes the lock of a certificate, waiting for another process that has it.

@@ -37,11 +37,7 @@ impl Renewer<'_> {
         let issuer = issuer.ok_or_else(|| Error::NoStaging { issuer: first.name.clone() })?;
         let Some(directory) = &issuer.directory else { return Err(Error::NoStaging { issuer: issuer.name }) };
         // As for an order: only one is at work on a certificate.
-        let _turn = match certificate.kind {
-            Some(_) => Some(self.lock(&certificate.configured_name()).await?),
-            None => None,
-        };
-        let lock = self.lock(name).await?;
+        let (_turn, lock) = self.lock_to_order(certificate).await?;
         tracing::info!(certificate = %name, issuer = issuer.name, "rehearsing the order");
         let attempt = Attempt {
             renewer: self,
