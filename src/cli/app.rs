@@ -250,6 +250,19 @@ impl App {
         Ok(named)
     }
 
+    /// The same, where one may have named a generation: that is one of a single certificate.
+    pub(super) fn named_with(&self, name: &CertName, generation: Option<u64>) -> Result<BTreeSet<CertName>, Failure> {
+        let named = self.named(name)?;
+        if generation.is_some() && named.len() > 1 {
+            let either: Vec<_> = named.iter().map(ToString::to_string).collect();
+            return Err(Failure::usage(
+                format!("certificate {name} has two kinds, each with generations of its own"),
+                format!("name one of them: {}", either.join(" or ")),
+            ));
+        }
+        Ok(named)
+    }
+
     /// The certificates that several names stand for.
     pub(super) fn all_named(&self, names: &[CertName]) -> Result<BTreeSet<CertName>, Failure> {
         names.iter().try_fold(BTreeSet::new(), |mut all, name| {

@@ -51,14 +51,7 @@ struct Target {
 }
 
 pub(super) async fn run(app: App, args: &Revoke) -> Result<Outcome, Failure> {
-    let named = app.named(&args.certificate)?;
-    if args.generation.is_some() && named.len() > 1 {
-        let either: Vec<_> = named.iter().map(ToString::to_string).collect();
-        return Err(Failure::usage(
-            format!("certificate {} has two kinds, each with generations of its own", args.certificate),
-            format!("name one of them: {}", either.join(" or ")),
-        ));
-    }
+    let named = app.named_with(&args.certificate, args.generation)?;
     if args.detach {
         app.some_nodes()?;
     }

@@ -14,14 +14,7 @@ use crate::store;
 
 pub(super) async fn run(app: App, args: &Rollback) -> Result<Outcome, Failure> {
     let app = app.with_trust()?;
-    let named = app.named(&args.certificate)?;
-    if args.to.is_some() && named.len() > 1 {
-        let either: Vec<_> = named.iter().map(ToString::to_string).collect();
-        return Err(Failure::usage(
-            format!("certificate {} has two kinds, each with generations of its own", args.certificate),
-            format!("name one of them: {}", either.join(" or ")),
-        ));
-    }
+    let named = app.named_with(&args.certificate, args.to)?;
     let targets = named.iter().map(|name| Ok((name, target(&app, name, args)?)));
     let mut marks = Vec::new();
     for (name, number) in targets.collect::<Result<Vec<_>, Failure>>()? {
