@@ -94,10 +94,10 @@ pub(super) fn bar(certificate: &Certificate, scale: &Scale, now: Timestamp) -> S
     if let Some((from, to)) = certificate.window {
         let (left, right) = (percent(scale, from), percent(scale, to));
         if right > left {
+            // Below the diamond; its round ends show also one of a day.
             svg.push_str(&format!(
-                "<rect class=\"suggested\" x=\"{left:.2}%\" width=\"{:.2}%\" y=\"50%\" height=\"3\" \
-                 transform=\"translate(0 8)\"/>",
-                right - left
+                "<line class=\"suggested\" x1=\"{left:.2}%\" x2=\"{right:.2}%\" y1=\"50%\" y2=\"50%\" \
+                 transform=\"translate(0 11)\"/>"
             ));
         }
         said.push_str(&format!(", the authority suggests to renew from {} to {}", iso(from), iso(to)));
@@ -175,13 +175,11 @@ mod tests {
         let shown = Overview::of(&report(vec![shop], vec![]), None).certificates.remove(0);
         let now = at("2026-12-01T00:00:00Z");
         let drawn = bar(&shown, &Scale::of([&shown], Span::Fit, now), now);
-        let (before, said) = drawn.split_once("<rect class=\"suggested\"").unwrap();
+        let (before, said) = drawn.split_once("<line class=\"suggested\"").unwrap();
         assert!(before.contains("class=\"due\""), "{drawn}");
         // After the diamond, from which it is told by its place and form.
-        assert!(
-            said.starts_with(" x=\"57.61%\" width=\"3.88%\" y=\"50%\" height=\"3\" transform=\"translate(0 8)\"/>"),
-            "{said}"
-        );
+        let place = " x1=\"57.61%\" x2=\"61.49%\" y1=\"50%\" y2=\"50%\" transform=\"translate(0 11)\"/>";
+        assert!(said.starts_with(place), "{said}");
         let words = said.split_once("<span class=\"sr\">").unwrap().1;
         insta::assert_snapshot!(words, @"valid from 2026-11-01 00:00Z to 2027-01-30 00:00Z, due 2027-01-01 00:00Z, the authority suggests to renew from 2026-12-30 00:00Z to 2027-01-05 00:00Z</span>");
         let unknown = bar(&Certificate { window: None, ..shown.clone() }, &Scale::of([&shown], Span::Fit, now), now);
