@@ -121,7 +121,8 @@ fn troubles(report: &Report, now: Timestamp) -> BTreeMap<String, (String, Event)
     all.into_iter().map(joined).collect()
 }
 
-fn bare(occasion: Occasion, now: Timestamp, message: &str) -> Event {
+/// An event that is about nothing in particular yet.
+pub(super) fn bare(occasion: Occasion, now: Timestamp, message: &str) -> Event {
     Event {
         version: VERSION,
         id: String::new(),

@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::*;
 use crate::config::Occasion;
-use crate::observe::events::{LETTERS, VERSION, tell};
+use crate::observe::events::find::bare;
+use crate::observe::events::{LETTERS, tell};
 use crate::observe::testing::{certificate, report};
 use crate::store::Told;
 
@@ -50,23 +51,8 @@ impl Fix {
 
     /// Adds a letter to a receiver.
     async fn post(&self, to: usize, message: &str) {
-        let event = Event {
-            version: VERSION,
-            id: String::new(),
-            occasion: Occasion::Renewed,
-            at: self.clock.now(),
-            certificate: None,
-            domains: Vec::new(),
-            node: None,
-            issuer: None,
-            generation: None,
-            serial: None,
-            not_before: None,
-            not_after: None,
-            message: message.to_owned(),
-            hint: None,
-        };
-        let (event, to) = (event.sealed(), self.receivers[to].target.id());
+        let event = bare(Occasion::Renewed, self.clock.now(), message).sealed();
+        let to = self.receivers[to].target.id();
         let (id, at) = (event.id.clone(), event.at);
         let lock = lock(&self.store).await.unwrap().unwrap();
         let mut told = self.told();
