@@ -253,13 +253,14 @@ fn round(count: usize, pace: &str) -> Duration {
 
 #[test]
 fn at_the_default_pace_many_certificates_leave_as_much_time_as_they_take_and_a_few_do_not() {
-    let (few, few_at_once) = (round(8, "adaptive"), round(8, "full"));
-    assert_eq!(few, few_at_once);
-    let (many, at_once) = (round(MANY, "adaptive"), round(MANY, "full"));
-    // An answer takes ten milliseconds. At full pace a certificate is one exchange; else it is four, and a rest as long as these.
-    let more = u32::try_from(MANY - 8).unwrap();
-    assert!(at_once < few_at_once + Duration::from_millis(25) * more, "{at_once:?} and {few_at_once:?}");
-    assert!(many > at_once + Duration::from_millis(50) * u32::try_from(MANY).unwrap(), "{many:?} and {at_once:?}");
+    let [few, handful, many] = [8, 16, MANY].map(|count| round(count, "adaptive"));
+    let at_once = round(MANY, "full");
+    // An answer takes ten milliseconds. A certificate is three exchanges, and a rest as long as these where there are many; at full pace
+    // several share one exchange.
+    let (exchanges, count) = (Duration::from_millis(30), u32::try_from(MANY).unwrap());
+    assert!(handful < few + exchanges * 8 * 3 / 2, "{handful:?} and {few:?}");
+    assert!(many > few + exchanges * (count - 8) + exchanges * count * 3 / 4, "{many:?} and {few:?}");
+    assert!(at_once + exchanges * count * 7 / 4 < many, "{at_once:?} and {many:?}");
 }
 
 #[test]

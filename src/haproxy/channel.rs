@@ -55,6 +55,21 @@ impl Channel {
         }
     }
 
+    /// Sends two commands, the second one whatever the first one comes to, and reads their replies.
+    pub(super) async fn ask_both(
+        &mut self,
+        first: Command<'_>,
+        second: Command<'_>,
+        can: Capabilities,
+        limit: PayloadLimit,
+    ) -> Result<(String, String), Error> {
+        if let Self::Socket(wire) = self {
+            wire.send_all([first, second], can, limit).await?;
+            return Ok((wire.receive(first).await?, wire.receive(second).await?));
+        }
+        Ok((self.ask(first, can, limit).await?, self.ask(second, can, limit).await?))
+    }
+
     /// Sends several commands and reads their replies.
     pub(super) async fn ask_all<'a>(
         &mut self,

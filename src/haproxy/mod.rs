@@ -1,7 +1,8 @@
 //! `HAProxy`'s runtime API: what is loaded in one worker, and changing it.
 //!
 //! Owns everything that is written to and read from a stats socket, or a master socket. A [`Session`] is with one worker; it reads,
-//! and changes what needs no transaction. A certificate is replaced by [`Session::stage`] and [`Staged::commit`].
+//! and changes what needs no transaction. A certificate is replaced by [`Session::stage`] and [`Staged::commit`], and many of them by
+//! [`Session::replace_all`].
 //!
 //! Invariants:
 //! - One command is one command on the wire: words are validated types, payloads come from a [`Bundle`](crate::bundle::Bundle).
@@ -24,6 +25,7 @@ mod limit;
 mod lines;
 mod listing;
 mod master;
+mod pipeline;
 mod reply;
 mod session;
 mod staple;
@@ -42,6 +44,7 @@ pub use limit::{PayloadLimit, TooLarge};
 pub use lines::socket_lines;
 pub use listing::{Certificates, Entry, Leaf, ListKind, Loaded, Name, Sni, Status};
 pub use master::OldWorker;
+pub use pipeline::Progress;
 pub use reply::Rejection;
 pub use session::Session;
 pub use tls::TlsError;

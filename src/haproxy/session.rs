@@ -292,12 +292,29 @@ impl Session {
         }
     }
 
-    /// The connection, where several commands may be on their way on it at once.
+    /// The connection, where several transactions may be on their way on it at once: not below 2.8, nor through a master.
     pub(super) fn pipeline(&mut self) -> Option<&mut Wire> {
         match &mut self.wire {
             Channel::Socket(wire) if self.info.capabilities().pipelining => Some(wire),
             _ => None,
         }
+    }
+
+    /// The replies to two commands that travel together; the first one is repeated while somebody else's is at work.
+    pub(super) async fn ask_both(
+        &mut self,
+        first: Command<'_>,
+        second: Command<'_>,
+    ) -> Result<(String, String), Error> {
+        let (can, limit) = (self.info.capabilities(), self.info.payload_limit);
+        let (mut reply, shown) = self.wire.ask_both(first, second, can, limit).await?;
+        if !reply::is_locked(&reply) && !reply::is_locked(&shown) {
+            return Ok((reply, shown));
+        }
+        if reply::is_locked(&reply) {
+            reply = self.ask(first).await?;
+        }
+        Ok((reply, self.ask(second).await?))
     }
 
     /// The reply to a command. Where somebody else's is at work on certificates, `HAProxy` refuses ours without looking at it; that

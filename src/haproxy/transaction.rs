@@ -1,4 +1,4 @@
-//! The certificate transaction as a typestate: [`Session`] → [`Staged`] → [`Session`], or the next [`Staged`].
+//! The certificate transaction as a typestate: [`Session`] → [`Staged`] → [`Session`].
 //!
 //! `HAProxy` has one open transaction per process, without an owner, that outlives connections. So whoever stages ends it by
 //! [`Staged::commit`] or [`Staged::abort`]; dropping a [`Staged`] leaves it open, for `Drop` cannot wait for an answer.
@@ -40,12 +40,12 @@ impl Session {
             let error = Error::TooLarge { command: command.name(), subject: command.subject(), source };
             return Err(self.failed(error));
         }
-        let reply = match self.ask(command).await {
-            Ok(reply) => reply,
+        let (reply, shown) = match self.ask_both(command, Command::ShowTransaction(slot)).await {
+            Ok(replies) => replies,
             Err(error) => return Err(self.failed(error)),
         };
-        let mut staged = self.opened(slot, bundle, &reply).await?;
-        match staged.is_ours().await {
+        let staged = self.opened(slot, bundle, &reply).await?;
+        match staged.is_shown(&shown) {
             Ok(true) => Ok(staged),
             Ok(false) => Err(staged.undo_foreign().await),
             Err(error) => Err(staged.session.undo(Some(slot), error).await),
@@ -68,27 +68,13 @@ impl Session {
         Ok(Staged { session: self, slot: slot.clone(), facts: bundle.facts().clone() })
     }
 
-    /// Judges what came of the second half of [`Staged::commit_and_stage`].
-    async fn next(self, slot: &Slot, bundle: &Bundle, set: &str, shown: &str) -> Result<Staged, Box<Failed>> {
-        if reply::is_locked(set) {
-            return self.stage(slot, bundle).await;
-        }
-        let mut staged = self.opened(slot, bundle, set).await?;
-        let is_ours = if reply::is_locked(shown) { staged.is_ours().await } else { staged.is_shown(shown) };
-        match is_ours {
-            Ok(true) => Ok(staged),
-            Ok(false) => Err(staged.undo_foreign().await),
-            Err(error) => Err(staged.session.undo(Some(slot), error).await),
-        }
-    }
-
     pub(super) fn failed(self, error: Error) -> Box<Failed> {
         let session = self.is_in_step().then_some(self);
         Box::new(Failed { error, session })
     }
 
     /// Aborts a transaction because of an error, which is what counts then.
-    async fn undo(mut self, slot: Option<&Slot>, error: Error) -> Box<Failed> {
+    pub(super) async fn undo(mut self, slot: Option<&Slot>, error: Error) -> Box<Failed> {
         if let Some(slot) = slot
             && self.is_in_step()
             && let Err(after) = self.abort_stale(slot).await
@@ -99,33 +85,6 @@ impl Session {
         }
         self.failed(error)
     }
-}
-
-impl Failed {
-    /// Goes on with the next transaction after one that failed.
-    async fn and_stage(
-        self: Box<Self>,
-        slot: &Slot,
-        bundle: &Bundle,
-    ) -> (Result<(), Error>, Result<Staged, Box<Self>>) {
-        let Self { error, session } = *self;
-        let next = match session {
-            Some(session) => session.stage(slot, bundle).await,
-            None => Err(Box::new(Self { error: lost(), session: None })),
-        };
-        (Err(error), next)
-    }
-}
-
-/// What is told of a command that could not be sent after another one had failed.
-fn lost() -> Error {
-    Error::Closed { command: "set ssl cert", source: None }
-}
-
-/// Whether no transaction on a slot is open after an `abort`.
-fn has_ended(aborted: &str, slot: &Slot) -> bool {
-    aborted == format!("Transaction aborted for certificate '{slot}'!")
-        || matches!(Rejection::of(aborted), Rejection::NoTransaction)
 }
 
 impl Staged {
@@ -157,7 +116,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Makes `HAProxy` serve what was staged, after one more look that nobody put something else into the transaction.
+    /// Makes `HAProxy` serve what was staged, after one more look that nobody put something else into the transaction meanwhile.
     /// Success is what `HAProxy` says; only a fresh connection and a handshake prove it.
     pub async fn commit(mut self) -> Result<Session, Box<Failed>> {
         match self.is_ours().await {
@@ -175,51 +134,6 @@ impl Staged {
         }
         tracing::trace!(target: "hotcert::step", "haproxy: certificate committed");
         Ok(self.session)
-    }
-
-    /// Commits, and opens the next transaction. Where the version bears it, that is one write, so that `HAProxy` never waits for us
-    /// between the two. An `abort` between them lets no failure of the first one poison the next; after a good commit there is
-    /// nothing to abort. The look that the next one is ours goes with it, and since nothing is awaited before its commit, that is not
-    /// preceded by another.
-    ///
-    /// Where the first half fails, nothing of it is open any more, or the second one has no session.
-    pub async fn commit_and_stage(
-        self,
-        slot: &Slot,
-        bundle: &Bundle,
-    ) -> (Result<(), Error>, Result<Self, Box<Failed>>) {
-        let Self { mut session, slot: own, facts } = self;
-        let (can, limit) = (session.info().capabilities(), session.info().payload_limit);
-        let commit = Command::Commit(&own);
-        let commands = [commit, Command::Abort(&own), Command::Set(slot, bundle), Command::ShowTransaction(slot)];
-        let replies = match session.pipeline() {
-            Some(wire) => Some(wire.ask_at_once(commands, can, limit).await),
-            None => None,
-        };
-        let [committed, aborted, set, shown] = match replies {
-            Some(Ok(replies)) => replies,
-            // How far it came is not known.
-            Some(Err(error)) if !matches!(error, Error::TooLarge { .. }) => {
-                return (Err(error), Err(session.failed(lost())));
-            }
-            // One after the other; nothing was sent yet.
-            _ => {
-                return match (Self { session, slot: own, facts }).commit().await {
-                    Ok(session) => (Ok(()), session.stage(slot, bundle).await),
-                    Err(failed) => failed.and_stage(slot, bundle).await,
-                };
-            }
-        };
-        let committed = accept(commit, reply::succeeded(&committed, &format!("Committing {own}")));
-        match &committed {
-            Ok(()) => tracing::trace!(target: "hotcert::step", "haproxy: certificate committed"),
-            Err(_) if !has_ended(&aborted, &own) => {
-                let error = committed.expect_err("it is one");
-                return session.undo(Some(&own), error).await.and_stage(slot, bundle).await;
-            }
-            Err(_) => tracing::trace!(target: "hotcert::step", "haproxy: transaction aborted"),
-        }
-        (committed, session.next(slot, bundle, &set, &shown).await)
     }
 
     /// Ends the transaction without a change.

@@ -77,15 +77,17 @@ impl Wire {
         self.receive(command).await
     }
 
-    /// Sends several commands in one write, and reads their replies. Only where the version bears it.
-    pub(super) async fn ask_at_once<const N: usize>(
+    /// Sends several commands in one write; whoever calls it has as many replies to [receive](Self::receive).
+    pub(super) async fn send_all<'a>(
         &mut self,
-        commands: [Command<'_>; N],
+        commands: impl IntoIterator<Item = Command<'a>>,
         can: Capabilities,
         limit: PayloadLimit,
-    ) -> Result<[String; N], Error> {
-        let mut wires = Vec::with_capacity(N);
+    ) -> Result<(), Error> {
+        let mut name = "";
+        let mut wires = Vec::new();
         for command in commands {
+            name = command.name();
             wires.push(wire(command, can, limit)?);
         }
         // One allocation of the final size: growing would leave copies of a key behind in freed memory.
@@ -93,12 +95,7 @@ impl Wire {
         for wire in wires {
             all.extend_from_slice(&wire);
         }
-        self.write(commands[0].name(), &all).await?;
-        let mut replies = Vec::with_capacity(N);
-        for command in commands {
-            replies.push(self.receive(command).await?);
-        }
-        Ok(replies.try_into().expect("each command has a reply"))
+        self.write(name, &all).await
     }
 
     /// Sends several commands and reads their replies, with as many on their way as the version bears.
@@ -209,7 +206,8 @@ impl Wire {
         Ok(())
     }
 
-    async fn receive(&mut self, command: Command<'_>) -> Result<String, Error> {
+    /// Reads the reply to the first command that has none yet.
+    pub(super) async fn receive(&mut self, command: Command<'_>) -> Result<String, Error> {
         let name = command.name();
         self.failed = true;
         let began = Instant::now();

@@ -4,6 +4,7 @@
 //! and its directory synced. While its writer lives it holds a kernel lock on the temporary file, so that [`sweep`] can tell
 //! what a crash left behind from what another process is writing, across containers too, where process ids mean nothing.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -64,6 +65,17 @@ impl Temporary {
     /// Makes the contents last.
     pub(super) fn sync(&self) -> Result<(), Error> {
         self.file.sync_all().map_err(io("sync", &self.target))
+    }
+
+    /// Makes the contents of several last. Many are synced with all else that their file system has to write: that is one commit of its
+    /// journal, where each alone waits for one of its own.
+    pub(super) fn sync_all<'t>(all: impl Iterator<Item = &'t Self>) -> Vec<Result<(), Error>> {
+        let all: Vec<&Self> = all.collect();
+        if all.len() > SYNCED_AT_ONCE && sync_file_systems(&all).is_ok() {
+            return all.iter().map(|_| Ok(())).collect();
+        }
+        // Each tells what is wrong with it.
+        at_once(&all, |temporary| temporary.sync())
     }
 
     /// Where it will be.
@@ -137,6 +149,17 @@ pub(super) fn at_once<T: Sync>(all: &[T], sync: impl Fn(&T) -> Result<(), Error>
             all.chunks(part).map(|part| scope.spawn(|| part.iter().map(sync).collect::<Vec<_>>())).collect();
         running.into_iter().flat_map(|part| part.join().expect("it does not panic")).collect()
     })
+}
+
+/// Makes everything last on the file systems on which these files are. Before Linux 5.8 a failure of the disk is not told here.
+fn sync_file_systems(all: &[&Temporary]) -> std::io::Result<()> {
+    let mut synced = BTreeSet::new();
+    for temporary in all {
+        if synced.insert(temporary.file.metadata()?.dev()) {
+            rustix::fs::syncfs(&temporary.file)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes renames in a directory last.

@@ -46,7 +46,7 @@ impl Draft {
     /// Makes several last, at once: that takes hardly longer than for one of them.
     #[must_use]
     pub fn sync_all(drafts: Vec<Self>) -> Vec<Result<Prepared, Error>> {
-        let synced = atomic::at_once(&drafts, |draft| draft.0.sync());
+        let synced = Temporary::sync_all(drafts.iter().map(|draft| &draft.0));
         tracing::trace!(target: "hotcert::step", "store: published files prepared");
         drafts.into_iter().zip(synced).map(|(draft, synced)| synced.map(|()| Prepared(draft.0))).collect()
     }

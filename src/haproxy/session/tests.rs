@@ -1,3 +1,4 @@
+use super::super::Progress;
 use super::super::testing::{CLOSE, Peer, SILENCE, bundle, described, slot};
 use super::*;
 use crate::schedule::Retry;
@@ -85,11 +86,12 @@ async fn a_set_that_lands_in_another_transaction_is_aborted_there() {
     ] {
         let peer = Peer::new("2.6.12")
             .on("set ssl cert", reply)
+            .on("show ssl cert *", "Can't display the certificate: Not found or the certificate is a bundle!")
             .on("abort", &format!("Transaction aborted for certificate '{named}'!"));
         let failed = peer.open().await.unwrap().stage(&b, &bundle).await.unwrap_err();
         assert!(matches!(&failed.error, Error::ForeignTransaction { slot } if *slot == b), "{}", failed.error);
         assert!(failed.session.is_some());
-        assert_eq!(peer.commands()[1..], [format!("abort ssl cert {named}")]);
+        assert_eq!(peer.commands()[2..], [format!("abort ssl cert {named}")]);
     }
 }
 
@@ -112,11 +114,11 @@ async fn a_refused_set_aborts_nothing_for_nothing_of_ours_is_open() {
     let (a, bundle) = (slot("/c/a.pem"), bundle("a.test", 0));
     let other =
         "The ongoing transaction is about '/c/z.pem' but you are trying to set '/c/a.pem'\nCan't update /c/a.pem!";
-    let peer = Peer::new("2.8.25").on("set ssl cert", other);
+    let peer = Peer::new("2.8.25").on("set ssl cert", other).on("show ssl cert *", other);
     let failed = peer.open().await.unwrap().stage(&a, &bundle).await.unwrap_err();
     assert_eq!(failed.error.retry(), Retry::Backoff);
     assert!(failed.session.unwrap().is_in_step());
-    assert_eq!(peer.commands().len(), 1);
+    assert_eq!(peer.commands().len(), 2);
 }
 
 #[tokio::test]
@@ -230,66 +232,107 @@ async fn lists_are_told_from_refusals() {
     assert_eq!(error.rejection(), Some(&Rejection::Permission));
 }
 
-/// A peer that takes the first of two certificates, and what it shows of them.
-fn two(version: &str) -> (Peer, [(Slot, Bundle); 2]) {
-    let pair = ["a", "b"].map(|name| (slot(&format!("/c/{name}.pem")), bundle(&format!("{name}.test"), 0)));
-    let shown = |at: usize| described(&format!("*{}", pair[at].0), "Unused", &pair[at].1);
-    let peer = Peer::new(version)
+/// Two certificates with their slots.
+fn two() -> [(Slot, Bundle); 2] {
+    ["a", "b"].map(|name| (slot(&format!("/c/{name}.pem")), bundle(&format!("{name}.test"), 0)))
+}
+
+/// What is told of each when two certificates are replaced at once.
+async fn replace(peer: &Peer, pair: &[(Slot, Bundle); 2]) -> (Vec<(usize, Progress)>, Result<Session, Error>) {
+    let mut told = Vec::new();
+    let session = peer.open().await.unwrap();
+    let all = pair.iter().map(|(slot, bundle)| (slot, bundle));
+    let outcome = session.replace_all(all, |number, what, _| told.push((number, what))).await;
+    (told, outcome)
+}
+
+#[tokio::test]
+async fn many_certificates_travel_together_each_with_an_abort_after_its_commit() {
+    use Progress::{Accepted, Committed};
+
+    let peer = Peer::new("2.8.25")
         .on("set ssl cert /c/a.pem", "Transaction created for certificate /c/a.pem!")
-        .on("show ssl cert */c/a.pem", &shown(0))
-        .on("show ssl cert */c/a.pem", &shown(0))
+        .on("commit ssl cert /c/a.pem", "Committing /c/a.pem.\nSuccess!")
+        .on("abort", "No ongoing transaction!")
         .on("set ssl cert /c/b.pem", "Transaction created for certificate /c/b.pem!")
-        .on("show ssl cert */c/b.pem", &shown(1));
-    (peer, pair)
+        .on("commit ssl cert /c/b.pem", "Committing /c/b.pem.\nSuccess!")
+        .on("abort", "No ongoing transaction!");
+    let (told, outcome) = replace(&peer, &two()).await;
+    outcome.unwrap();
+    assert!(matches!(told[..], [(0, Accepted), (0, Committed), (1, Accepted), (1, Committed)]), "{told:?}");
+    let expected = ["set ssl cert /c/a.pem <<", "commit ssl cert /c/a.pem", "abort ssl cert /c/a.pem"];
+    assert_eq!(peer.commands()[..3], expected);
 }
 
 #[tokio::test]
-async fn a_commit_and_what_follows_it_travel_together_where_transactions_cannot_be_mixed_up() {
-    let (peer, [(a, first), (b, second)]) = two("2.8.25");
-    let peer =
-        peer.on("commit ssl cert /c/a.pem", "Committing /c/a.pem.\nSuccess!").on("abort", "No ongoing transaction!");
-    let staged = peer.open().await.unwrap().stage(&a, &first).await.unwrap();
-    let (committed, next) = staged.commit_and_stage(&b, &second).await;
-    committed.unwrap();
-    assert_eq!(next.unwrap().slot(), &b);
-    let expected =
-        ["commit ssl cert /c/a.pem", "abort ssl cert /c/a.pem", "set ssl cert /c/b.pem <<", "show ssl cert */c/b.pem"];
-    assert_eq!(peer.commands()[2..], expected);
-}
-
-#[tokio::test]
-async fn below_2_8_each_answer_is_read_before_the_next_command() {
-    let (peer, [(a, first), (b, second)]) = two("2.6.12");
-    let peer = peer.on("commit ssl cert /c/a.pem", "Committing /c/a.pem.\nSuccess!");
-    let staged = peer.open().await.unwrap().stage(&a, &first).await.unwrap();
-    let (committed, next) = staged.commit_and_stage(&b, &second).await;
-    committed.unwrap();
-    assert_eq!(next.unwrap().slot(), &b);
-    let expected =
-        ["show ssl cert */c/a.pem", "commit ssl cert /c/a.pem", "set ssl cert /c/b.pem <<", "show ssl cert */c/b.pem"];
-    assert_eq!(peer.commands()[2..], expected);
+async fn certificates_travel_together_neither_below_2_8_nor_through_a_master() {
+    for (version, can) in [("2.6.12", false), ("2.8.25", true), ("3.2.26", true)] {
+        assert_eq!(Peer::new(version).open().await.unwrap().can_pipeline(), can, "{version}");
+    }
 }
 
 #[tokio::test]
 async fn a_commit_that_fails_does_not_poison_what_follows() {
     let refused = "inconsistencies between private key and certificate loaded '/c/a.pem'.\nCan't commit /c/a.pem!";
-    for version in ["2.6.12", "3.2.26"] {
-        let (peer, [(a, first), (b, second)]) = two(version);
-        let peer =
-            peer.on("commit ssl cert /c/a.pem", refused).on("abort", "Transaction aborted for certificate '/c/a.pem'!");
-        let staged = peer.open().await.unwrap().stage(&a, &first).await.unwrap();
-        let (committed, next) = staged.commit_and_stage(&b, &second).await;
-        assert_eq!(committed.unwrap_err().rejection(), Some(&Rejection::KeyMismatch));
-        assert_eq!(next.unwrap().slot(), &b);
-    }
+    let peer = Peer::new("3.2.26")
+        .on("set ssl cert /c/a.pem", "Transaction created for certificate /c/a.pem!")
+        .on("commit ssl cert /c/a.pem", refused)
+        .on("abort", "Transaction aborted for certificate '/c/a.pem'!")
+        .on("set ssl cert /c/b.pem", "Transaction created for certificate /c/b.pem!")
+        .on("commit ssl cert /c/b.pem", "Committing /c/b.pem.\nSuccess!")
+        .on("abort", "No ongoing transaction!");
+    let (told, outcome) = replace(&peer, &two()).await;
+    outcome.unwrap();
+    let [(0, Progress::Accepted), (0, Progress::Failed(error)), (1, Progress::Accepted), (1, Progress::Committed)] =
+        &told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!(error.rejection(), Some(&Rejection::KeyMismatch));
+}
+
+#[tokio::test]
+async fn what_could_not_be_ended_because_certificates_were_locked_is_ended_at_last() {
+    let locked = "Can't commit the certificate!\nOperations on certificates are currently locked!";
+    let other = "The ongoing transaction is about '/c/a.pem' but you are trying to set '/c/b.pem'";
+    let peer = Peer::new("3.2.26")
+        .on("set ssl cert /c/a.pem", "Transaction created for certificate /c/a.pem!")
+        .on("commit ssl cert /c/a.pem", locked)
+        .on("abort ssl cert /c/a.pem", locked)
+        .on("set ssl cert /c/b.pem", other)
+        .on("commit ssl cert /c/b.pem", other)
+        .on("abort ssl cert /c/b.pem", other)
+        .on("abort ssl cert /c/a.pem", "Transaction aborted for certificate '/c/a.pem'!");
+    let (told, outcome) = replace(&peer, &two()).await;
+    outcome.unwrap();
+    assert!(
+        matches!(told[..], [(0, Progress::Accepted), (0, Progress::Failed(_)), (1, Progress::Failed(_))]),
+        "{told:?}"
+    );
+    assert_eq!(peer.commands().last().unwrap(), "abort ssl cert /c/a.pem");
+}
+
+#[tokio::test]
+async fn a_transaction_that_somebody_else_had_opened_is_told() {
+    let peer = Peer::new("3.2.26")
+        .on("set ssl cert /c/a.pem", "Transaction updated for certificate /c/a.pem!")
+        .on("commit ssl cert /c/a.pem", "Committing /c/a.pem.\nSuccess!")
+        .on("abort", "No ongoing transaction!")
+        .on("set ssl cert /c/b.pem", "Transaction created for certificate /c/b.pem!")
+        .on("commit ssl cert /c/b.pem", "Committing /c/b.pem.\nSuccess!")
+        .on("abort", "No ongoing transaction!");
+    let (told, outcome) = replace(&peer, &two()).await;
+    outcome.unwrap();
+    assert!(matches!(&told[0], (0, Progress::Failed(Error::ForeignTransaction { .. }))), "{told:?}");
+    assert!(matches!(told[2], (1, Progress::Committed)), "{told:?}");
 }
 
 #[tokio::test]
 async fn when_the_connection_ends_in_between_nothing_is_believed() {
-    let (peer, [(a, first), (b, second)]) = two("3.2.26");
-    let peer = peer.on("commit ssl cert /c/a.pem", CLOSE);
-    let staged = peer.open().await.unwrap().stage(&a, &first).await.unwrap();
-    let (committed, next) = staged.commit_and_stage(&b, &second).await;
-    assert!(matches!(committed, Err(Error::Closed { command: "commit ssl cert", .. })), "{committed:?}");
-    assert!(next.unwrap_err().session.is_none());
+    let peer = Peer::new("3.2.26")
+        .on("set ssl cert /c/a.pem", "Transaction created for certificate /c/a.pem!")
+        .on("commit ssl cert /c/a.pem", CLOSE);
+    let (told, outcome) = replace(&peer, &two()).await;
+    assert!(matches!(outcome, Err(Error::Closed { command: "commit ssl cert", .. })), "{outcome:?}");
+    assert!(matches!(told[..], [(0, Progress::Accepted)]), "{told:?}");
 }

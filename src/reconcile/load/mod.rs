@@ -2,12 +2,13 @@
 //!
 //! What disks take long for is done ahead and for a batch at once ([`prepare`]): reading bundles, the files for the next start beside
 //! their places, the note of what is going to be staged. Then each certificate is opened on all its nodes, its files are renamed, and it
-//! is committed on all nodes, while the next one is opened ([`turn`]). A single certificate is a batch of one. Whatever goes wrong with
-//! one certificate changes nothing of it anywhere, and holds up no other.
+//! is committed on all nodes ([`together`]); at full pace those of a single node follow each other without a pause ([`stream`]). A single
+//! certificate is a batch of one. Whatever goes wrong with one certificate holds up no other.
 
 mod pace;
 mod prepare;
-mod turn;
+mod stream;
+mod together;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,12 +24,12 @@ use super::observe::View;
 use super::{Error, Failure, Reconciler};
 use crate::bundle::Bundle;
 use crate::haproxy::Session;
-use crate::model::{CertName, NodeName};
+use crate::model::{CertName, NodeName, Slot};
 use crate::schedule::Retry;
 use crate::store::{NodeLock, publish};
 use pace::Pace;
 use prepare::{Ahead, Ready, Wish};
-use turn::Open;
+use together::Open;
 
 /// The locks under which nodes are changed.
 pub(super) type Locks = BTreeMap<NodeName, Arc<NodeLock>>;
@@ -49,6 +50,8 @@ pub(super) struct Job {
     files: Vec<(NodeName, publish::Prepared)>,
     /// Since when it is being loaded.
     began: Instant,
+    /// Whether it was tried in a stream.
+    was_streamed: bool,
 }
 
 impl Reconciler<'_> {
@@ -113,32 +116,29 @@ impl Reconciler<'_> {
                 Err(failure) => failures.push(failure),
             }
         }
-        // What was opened for the next certificate together with the commit of the one before.
-        let mut opened: Option<Open> = None;
-        while let Some(mut job) = jobs.pop_front() {
-            if opened.is_none() && self.stop.is_cancelled() {
-                break;
+        while !self.stop.is_cancelled()
+            && let Some(mut job) = jobs.pop_front()
+        {
+            if let Some(name) = job.streamed_to(nodes) {
+                jobs.push_front(job);
+                self.stream(&name, &mut jobs, nodes, &mut changed, failures).await;
+                continue;
             }
-            if opened.is_none() && !job.works.keys().any(|name| nodes.sessions.contains_key(name)) {
+            if !job.works.keys().any(|name| nodes.sessions.contains_key(name)) {
                 // They went away, which was told of another certificate.
                 continue;
             }
-            if opened.is_none() {
-                job.began = Instant::now();
-            }
-            let open = match opened.take() {
-                Some(open) => open,
-                None => match self.begin(&job, nodes).await {
-                    Ok(open) => open,
-                    Err(failure) if failure.error.meets_another() && pace.waits_for_another().await => {
-                        jobs.push_front(job);
-                        continue;
-                    }
-                    Err(failure) => {
-                        failures.push(failure);
-                        continue;
-                    }
-                },
+            job.began = Instant::now();
+            let open = match self.stage(&job, nodes).await {
+                Ok(open) => open,
+                Err(failure) if failure.error.meets_another() && pace.waits_for_another().await => {
+                    jobs.push_front(job);
+                    continue;
+                }
+                Err(failure) => {
+                    failures.push(failure);
+                    continue;
+                }
             };
             let accepted = self.store.accepted(&job.certificate);
             // Only what HAProxy has accepted is published, so that a reload never fails on our file.
@@ -150,24 +150,7 @@ impl Reconciler<'_> {
                 failures.push(Failure::of(&job.certificate, None, error));
                 continue;
             }
-            let is_next = |next: &&Job| {
-                !self.stop.is_cancelled() && pace.is_full() && job.is_plain(nodes) && next.is_plain(nodes)
-            };
-            if let Some(next) = jobs.front_mut() {
-                next.began = Instant::now();
-            }
-            let next = jobs.front().filter(is_next);
-            let (failed, next) = self.turn(open, next, &job, nodes).await;
-            match next {
-                Some(Ok(open)) => opened = Some(open),
-                // It is tried once more, on its own.
-                Some(Err(failure)) if failure.error.meets_another() => {}
-                Some(Err(failure)) => {
-                    failures.push(failure);
-                    jobs.pop_front();
-                }
-                None => {}
-            }
+            let failed = self.commit(open, &job, nodes).await;
             failures.extend(self.finish(&mut job, accepted, failed, nodes).await);
             pace.rest(nodes, &self.stop).await;
         }
@@ -223,12 +206,9 @@ impl Job {
         self.works.iter().filter(|(_, work)| work.replace).map(|(name, _)| name)
     }
 
-    /// Whether its transactions are all that nodes are asked for.
-    fn is_plain(&self, nodes: &Nodes<'_>) -> bool {
-        self.works.iter().all(|(name, work)| {
-            let has_staple = nodes.views[name].desired.certificates[&self.certificate].staple.is_some();
-            !work.create && work.entries.is_empty() && !has_staple
-        })
+    /// The slot into which it is put on a node.
+    fn slot<'v>(&self, name: &NodeName, views: &'v BTreeMap<NodeName, View>) -> &'v Slot {
+        &views[name].desired.certificates[&self.certificate].slot
     }
 
     /// Puts the files of the nodes that are still there into their places.

@@ -41,11 +41,6 @@ impl Pace {
         Self { resting, owed: Duration::ZERO, patience: FOREIGN_DEADLINE }
     }
 
-    /// Whether nothing rests.
-    pub(super) fn is_full(&self) -> bool {
-        self.resting.is_empty()
-    }
-
     /// Waits a moment for another program to end its transaction; `false` when that has taken too long.
     pub(super) async fn waits_for_another(&mut self) -> bool {
         if self.patience.is_zero() {

@@ -21,7 +21,7 @@ use crate::store::{NodeLock, Staging, Store, crt_list};
 
 /// The most files of a batch, each of which is open until it is in its place: two batches stay far below the 1024 that a process may
 /// commonly have, and enough are synced together that the disk is quicker than `HAProxy`.
-const FILES: usize = 128;
+const FILES: usize = 256;
 /// The most certificates of a batch where none has a file.
 const CERTIFICATES: usize = 256;
 /// The most bytes of PEM in a batch, for they are held in memory.
@@ -265,6 +265,6 @@ impl Ready {
                 refused.map_err(|error| Failure::of(&certificate, Some(name), error))?;
             }
         }
-        Ok(Job { certificate, number, bundle, works, files, began: Instant::now() })
+        Ok(Job { certificate, number, bundle, works, files, began: Instant::now(), was_streamed: false })
     }
 }
