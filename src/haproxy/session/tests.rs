@@ -265,7 +265,7 @@ async fn many_certificates_travel_together_each_with_an_abort_after_its_commit()
 }
 
 #[tokio::test]
-async fn certificates_travel_together_neither_below_2_8_nor_through_a_master() {
+async fn certificates_do_not_travel_together_below_2_8() {
     for (version, can) in [("2.6.12", false), ("2.8.25", true), ("3.2.26", true)] {
         assert_eq!(Peer::new(version).open().await.unwrap().can_pipeline(), can, "{version}");
     }

@@ -23,7 +23,7 @@ pub(super) use work::Work;
 use super::observe::View;
 use super::{Error, Failure, Reconciler};
 use crate::bundle::Bundle;
-use crate::haproxy::Session;
+use crate::haproxy::{Failed, Session};
 use crate::model::{CertName, NodeName, Slot};
 use crate::schedule::Retry;
 use crate::store::{NodeLock, publish};
@@ -39,6 +39,15 @@ pub(super) struct Nodes<'a> {
     pub(super) views: &'a BTreeMap<NodeName, View>,
     pub(super) sessions: BTreeMap<NodeName, Session>,
     pub(super) locks: &'a Locks,
+}
+
+impl Nodes<'_> {
+    /// Why a step of a transaction failed; the session stays with the node where it can still be used.
+    fn keep(&mut self, name: &NodeName, failed: Failed) -> Error {
+        let Failed { error, session } = failed;
+        self.sessions.extend(session.map(|session| (name.clone(), session)));
+        Error::node(&self.views[name].node, error)
+    }
 }
 
 /// A certificate with all that it takes to load it.
@@ -215,11 +224,17 @@ impl Job {
     fn publish(&mut self, nodes: &Nodes<'_>, open: &Open, changed: &mut BTreeSet<PathBuf>) -> Result<(), Error> {
         for (name, file) in self.files.drain(..) {
             if nodes.sessions.contains_key(&name) || open.contains_key(&name) {
-                let directory = file.directory().to_owned();
-                file.rename()?;
-                changed.insert(directory);
+                put(file, changed)?;
             }
         }
         Ok(())
     }
+}
+
+/// Puts a file into its place, in a directory that is to be synced then.
+fn put(file: publish::Prepared, changed: &mut BTreeSet<PathBuf>) -> Result<(), Error> {
+    let directory = file.directory().to_owned();
+    file.rename()?;
+    changed.insert(directory);
+    Ok(())
 }

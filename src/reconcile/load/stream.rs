@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Job, Nodes};
+use super::{Job, Nodes, put};
 use crate::config::PushPace;
 use crate::haproxy::Progress;
 use crate::model::NodeName;
@@ -57,12 +57,10 @@ impl Reconciler<'_> {
             let mut fail = |error| failures.push(Failure::of(certificate, Some(name), error));
             let outcome = match told {
                 Progress::Accepted => {
-                    if let Some((_, file)) = files[number].take() {
-                        let directory = file.directory().to_owned();
-                        match file.rename() {
-                            Ok(()) => _ = changed.insert(directory),
-                            Err(error) => fail(error.into()),
-                        }
+                    if let Some((_, file)) = files[number].take()
+                        && let Err(error) = put(file, changed)
+                    {
+                        fail(error);
                     }
                     return;
                 }

@@ -36,9 +36,8 @@ impl Reconciler<'_> {
             match outcome {
                 Ok(staged) => _ = open.insert(name.clone(), staged),
                 Err(failed) => {
-                    let Failed { error, session } = *failed;
-                    nodes.sessions.extend(session.map(|session| (name.clone(), session)));
-                    refused.get_or_insert((Error::node(&views[name].node, error), name));
+                    let error = nodes.keep(name, *failed);
+                    refused.get_or_insert((error, name));
                 }
             }
         }
@@ -69,11 +68,7 @@ impl Reconciler<'_> {
                     nodes.sessions.insert(name.clone(), session);
                     None
                 }
-                Err(failed) => {
-                    let Failed { error, session } = *failed;
-                    nodes.sessions.extend(session.map(|session| (name.clone(), session)));
-                    Some(Error::node(&nodes.views[&name].node, error))
-                }
+                Err(failed) => Some(nodes.keep(&name, *failed)),
             };
             self.pushes.note(&name, error.as_ref().map_or(Pushes::LOADED, Error::kind), job.began.elapsed());
             failures.extend(error.map(|error| Failure::of(&job.certificate, Some(&name), error)));
@@ -94,7 +89,7 @@ impl Reconciler<'_> {
             }
         }
         for name in job.works.iter().filter(|(_, work)| work.create).map(|(name, _)| name) {
-            let slot = &nodes.views[name].desired.certificates[&job.certificate].slot;
+            let slot = job.slot(name, nodes.views);
             // Where the slot was not made yet, or HAProxy went away, there is nothing to delete.
             if let Some(session) = nodes.sessions.get_mut(name)
                 && let Err(error) = session.delete(slot).await
@@ -112,7 +107,7 @@ impl Reconciler<'_> {
         nodes: &mut Nodes<'_>,
         name: &NodeName,
     ) -> Result<(), Error> {
-        let (view, lock) = (&nodes.views[name], &nodes.locks[name]);
+        let lock = &nodes.locks[name];
         let Some(session) = nodes.sessions.get(name) else { return Ok(()) };
         tracing::info!(node = %name, %slot, "loading a certificate again unchanged, so that it gives way");
         let beside = Directories::default().beside(Path::new(slot.as_str()), bundle.facts(), self.clock.now());
@@ -135,11 +130,7 @@ impl Reconciler<'_> {
                 nodes.sessions.insert(name.clone(), session);
                 Ok(self.store.clear_staging(lock)?)
             }
-            Err(failed) => {
-                let Failed { error, session } = *failed;
-                nodes.sessions.extend(session.map(|session| (name.clone(), session)));
-                Err(Error::node(&view.node, error))
-            }
+            Err(failed) => Err(nodes.keep(name, *failed)),
         }
     }
 }
