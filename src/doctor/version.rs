@@ -36,7 +36,7 @@ struct Fault {
 const FAULTS: [Fault; 5] = [
     Fault { text: "an abort by a command as long as a buffer", has: |info| info.version.branch < (3, 0) },
     Fault { text: "a hang by a command as long as a buffer", has: |info| info.payload_limit.long_payloads },
-    Fault { text: "certificates in another's transaction", has: |info| !info.capabilities().pipelining },
+    Fault { text: "certificates in another's transaction", has: |info| !info.capabilities().keeps_transactions_apart },
     Fault { text: "an abort by descriptions longer than a buffer", has: |info| !info.capabilities().long_descriptions },
     Fault { text: "intermediates that are lost without a word", has: |info| info.version.branch < (2, 8) },
 ];

@@ -70,21 +70,21 @@ impl Channel {
         Ok((self.ask(first, can, limit).await?, self.ask(second, can, limit).await?))
     }
 
-    /// Sends several commands and reads their replies.
-    pub(super) async fn ask_all<'a>(
+    /// Sends several commands that only read, and has each reply taken as it comes.
+    pub(super) async fn ask_all(
         &mut self,
-        commands: impl IntoIterator<Item = Command<'a>>,
+        commands: &[Command<'_>],
         can: Capabilities,
         limit: PayloadLimit,
-    ) -> Result<Vec<String>, Error> {
+        mut take: impl FnMut(String) + Send,
+    ) -> Result<(), Error> {
         match self {
-            Self::Socket(wire) => wire.ask_all(commands, can, limit).await,
+            Self::Socket(wire) => wire.ask_all(commands, can, limit, take).await,
             Self::Master(master) => {
-                let mut replies = Vec::new();
                 for command in commands {
-                    replies.push(master.ask(command, can, limit).await?);
+                    take(master.ask(*command, can, limit).await?);
                 }
-                Ok(replies)
+                Ok(())
             }
         }
     }

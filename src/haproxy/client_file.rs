@@ -129,7 +129,7 @@ impl Session {
             Ok(parts) => parts,
             Err(source) => {
                 let set = ClientCommand::Set { kind, name, pem: "" };
-                let error = Error::TooLarge { command: set.name(), subject: set.subject(), source };
+                let error = Error::too_large(&Command::Client(set), source);
                 return Err(self.failed(error));
             }
         };

@@ -4,6 +4,8 @@
 //! a [`Bundle`], a [`ClientPem`](crate::bundle::ClientPem) or a [`Part`], or one line of such words; so nothing can end it early or
 //! begin a second one.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
@@ -142,9 +144,8 @@ impl Command<'_> {
         self.name().starts_with("show ")
     }
 
-    /// The bytes to write at once; or nothing, where they would be too long for the worker.
-    pub(super) fn wire(&self, can: Capabilities, limit: PayloadLimit) -> Result<Zeroizing<Vec<u8>>, TooLarge> {
-        // A ticket key stands in the line itself.
+    /// What is to be written; or nothing, where it would be too long for the worker.
+    pub(super) fn text(&self, can: Capabilities, limit: PayloadLimit) -> Result<Text<'_>, TooLarge> {
         let line = Zeroizing::new(self.line(can));
         let payload = self.payload();
         let with_end = payload.as_ref().map_or(0, |text| text.len() + 1);
@@ -153,19 +154,7 @@ impl Command<'_> {
             Verdict::Fits => 0,
             Verdict::Pad(bytes) => bytes,
         };
-        // One allocation of the final size: growing would leave copies of a key behind in freed memory.
-        let mut wire = Zeroizing::new(Vec::with_capacity(line.len() + with_end + padding));
-        wire.extend_from_slice(line.as_bytes());
-        if let Some(payload) = payload {
-            wire.extend_from_slice(payload.as_bytes());
-            if padding > 0 {
-                let padded = wire.len() + padding - 1;
-                wire.resize(padded, b'#');
-                wire.push(b'\n');
-            }
-            wire.push(b'\n');
-        }
-        Ok(wire)
+        Ok(Text { line, payload, padding })
     }
 
     /// The command line with its end.
@@ -213,23 +202,59 @@ impl Command<'_> {
         }
     }
 
-    /// The payload: full lines without an empty one, which would end it.
-    fn payload(&self) -> Option<Zeroizing<String>> {
+    /// The payload: full lines without an empty one, which would end it. A key in it is only borrowed.
+    fn payload(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Set(_, bundle) => Some(bundle.combined_pem()),
-            Self::Client(command) => command.payload().map(|pem| Zeroizing::new(pem.to_owned())),
+            Self::Set(_, bundle) => Some(Cow::Borrowed(bundle.combined_pem())),
+            Self::Client(command) => command.payload().map(Cow::Borrowed),
             Self::SetPart(_, Part::Response(response)) => {
-                Some(Zeroizing::new(BASE64_STANDARD.encode(response.der()) + "\n"))
+                Some(Cow::Owned(BASE64_STANDARD.encode(response.der()) + "\n"))
             }
-            Self::SetPart(_, Part::Issuer(issuer)) => Some(Zeroizing::new(issuer.pem())),
+            Self::SetPart(_, Part::Issuer(issuer)) => Some(Cow::Owned(issuer.pem())),
             Self::Attach { slot, options, filters, .. } if options.is_some() || !filters.is_empty() => {
                 let mut line = slot.to_string();
                 let words = options.iter().map(ToString::to_string).chain(filters.iter().map(ToString::to_string));
                 words.for_each(|word| line = format!("{line} {word}"));
-                Some(Zeroizing::new(line + "\n"))
+                Some(Cow::Owned(line + "\n"))
             }
             _ => None,
         }
+    }
+}
+
+/// A command as it is written.
+pub(super) struct Text<'a> {
+    /// A ticket key stands in the line itself.
+    line: Zeroizing<String>,
+    payload: Option<Cow<'a, str>>,
+    /// So many bytes more, in a line that says nothing.
+    padding: usize,
+}
+
+impl Text<'_> {
+    /// Several commands in one text, after some words.
+    pub(super) fn join(prefix: &str, texts: &[Self]) -> Zeroizing<Vec<u8>> {
+        // One allocation of the final size: growing would leave copies of a key behind in freed memory.
+        let length = prefix.len() + texts.iter().map(Self::len).sum::<usize>();
+        let mut all = Zeroizing::new(Vec::with_capacity(length));
+        all.extend_from_slice(prefix.as_bytes());
+        for Self { line, payload, padding } in texts {
+            all.extend_from_slice(line.as_bytes());
+            if let Some(payload) = payload {
+                all.extend_from_slice(payload.as_bytes());
+                if *padding > 0 {
+                    let padded = all.len() + padding - 1;
+                    all.resize(padded, b'#');
+                    all.push(b'\n');
+                }
+                all.push(b'\n');
+            }
+        }
+        all
+    }
+
+    fn len(&self) -> usize {
+        self.line.len() + self.payload.as_ref().map_or(0, |text| text.len() + 1) + self.padding
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::command::Command;
 use super::info::{Level, Version};
 use super::limit::TooLarge;
 use super::reply::Rejection;
@@ -159,6 +160,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A command is longer than the worker takes.
+    pub(super) fn too_large(command: &Command<'_>, source: TooLarge) -> Self {
+        Self::TooLarge { command: command.name(), subject: command.subject(), source }
+    }
+
     /// Why a command was refused, where it was.
     #[must_use]
     pub fn rejection(&self) -> Option<&Rejection> {

@@ -120,9 +120,9 @@ impl fmt::Display for Version {
 pub struct Capabilities {
     /// `show ssl sni` lists which certificate answers for which name (3.2).
     pub sni_listing: bool,
-    /// Several commands may be on their way at once. Below 2.8 a `set` can land in another's transaction, so there each
-    /// answer is read before the next command is written.
-    pub pipelining: bool,
+    /// A `set` never lands in a transaction about another certificate. Below 2.8 it can, so there each answer is read before anything
+    /// is committed (seen on 2.6.12, not on 2.8.25).
+    pub keeps_transactions_apart: bool,
     /// `set ssl cert` takes the ending `.crt` for a part of a certificate, so that it must be written twice (seen on 2.6.12,
     /// not on 2.8.25; up to 2.5 there is no such part in `cert_exts` of its source).
     pub crt_is_a_suffix: bool,
@@ -147,7 +147,7 @@ impl Capabilities {
     pub(super) fn of(version: &Version) -> Self {
         Self {
             sni_listing: version.branch >= (3, 2),
-            pipelining: version.branch >= (2, 8),
+            keeps_transactions_apart: version.branch >= (2, 8),
             crt_is_a_suffix: (2, 6) <= version.branch && version.branch < (2, 8),
             shows_staples: version.branch >= (2, 5),
             long_descriptions: version.branch >= (2, 8),
@@ -233,10 +233,13 @@ mod tests {
         assert!(!is_supported("1.8.30") && !is_supported("2.0.35") && !is_supported("2.1.12"));
         assert!(is_supported("2.2.0") && is_supported("2.10.1") && is_supported("3.5-dev5"));
         for old in ["2.2.33", "2.4.30", "2.5.14"] {
-            assert!(!of(old).crt_is_a_suffix && !of(old).pipelining && !of(old).long_descriptions, "{old}");
+            assert!(
+                !of(old).crt_is_a_suffix && !of(old).keeps_transactions_apart && !of(old).long_descriptions,
+                "{old}"
+            );
         }
-        assert!(of("2.6.12").crt_is_a_suffix && !of("2.6.12").pipelining);
-        assert!(!of("2.8.25").crt_is_a_suffix && of("2.8.25").pipelining);
+        assert!(of("2.6.12").crt_is_a_suffix && !of("2.6.12").keeps_transactions_apart);
+        assert!(!of("2.8.25").crt_is_a_suffix && of("2.8.25").keeps_transactions_apart);
         assert!(!of("3.0.11").sni_listing && of("3.2.26").sni_listing);
     }
 

@@ -137,9 +137,8 @@ impl Loaded {
     /// Reads the reply; `None` when it is no description of a certificate. One that about fills a buffer lacks some lines.
     pub(super) fn parse(reply: &str, bufsize: usize) -> Option<Self> {
         let cut = reply.len() + LONGEST_LINE > bufsize;
-        let field = |name: &str| {
-            reply.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name).map(|(_, value)| value))
-        };
+        let fields: Vec<(&str, &str)> = reply.lines().filter_map(|line| line.split_once(": ")).collect();
+        let field = |name: &str| fields.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         let status = match field("Status")? {
             "Used" => Status::Used,
             "Unused" => Status::Unused,
@@ -158,10 +157,10 @@ impl Loaded {
             issuer: field("Issuer").unwrap_or_default().to_owned(),
         });
         let all =
-            |start: &'static str| reply.lines().filter_map(move |line| line.strip_prefix(start)).map(str::to_owned);
+            |name: &'static str| fields.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value.to_string());
         // A chain out of `issuers-chain-path` is not a part of the slot.
         let chain = match field("Chain Filename") {
-            None if !cut => all("Chain Subject: ").zip(all("Chain Issuer: ")).collect(),
+            None if !cut => all("Chain Subject").zip(all("Chain Issuer")).collect(),
             _ => Vec::new(),
         };
         Some(Self { status, leaf, chain })

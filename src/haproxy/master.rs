@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
-use super::command::Command;
+use super::command::{Command, Text};
 use super::connect::Connect;
 use super::error::Error;
 use super::info::{Capabilities, Process, field};
@@ -85,15 +85,8 @@ impl Master {
             return Err(Error::Closed { command: name, source: None });
         }
         // The margin that is kept to the size of a buffer has room for the prefix.
-        let wire = command.wire(can, limit).map_err(|source| Error::TooLarge {
-            command: name,
-            subject: command.subject(),
-            source,
-        })?;
-        let prefix = self.target.prefix();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(prefix.len() + wire.len()));
-        bytes.extend_from_slice(prefix.as_bytes());
-        bytes.extend_from_slice(&wire);
+        let text = command.text(can, limit).map_err(|source| Error::too_large(&command, source))?;
+        let bytes = Text::join(&self.target.prefix(), &[text]);
 
         self.failed = true;
         let began = Instant::now();

@@ -1,8 +1,9 @@
-//! Many transactions on one connection, several of them on their way at once.
+//! Many transactions on one connection, without a pause between two of them.
 //!
-//! `HAProxy` works through the commands of a connection one after the other, so it never waits for us between two certificates.
-//! That needs a version that refuses to mix transactions (2.8), and gives up the look at what is open before each commit: what
-//! another program does in the same instant shows in the answers, or when the slots are read back.
+//! `HAProxy` works through the commands of a connection one after the other. From 2.8 on several transactions are on their way at
+//! once, so that it never waits for us; that gives up the look at what is open before each commit: what another program does in the
+//! same instant shows in the answers, or when the slots are read back. Older versions may put a certificate into the transaction of
+//! another one, so there each is looked at before it is committed, and only its commit travels with the next `set`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,19 +14,14 @@ use super::command::Command;
 use super::error::Error;
 use super::reply::{self, Rejection, SetReply};
 use super::session::{Session, accept, rejected};
-use super::wire::Wire;
+use super::wire::{FEW, OUTSTANDING, Wire};
 use crate::bundle::Bundle;
 use crate::model::Slot;
-
-/// Certificates that may be on their way at once: enough to hide the round trip, measured to reach `HAProxy`'s own limit.
-const OUTSTANDING: usize = 16;
-/// When so few are on their way, more follow, in one write.
-const FEW: usize = OUTSTANDING / 2;
 
 /// What is told of each certificate.
 #[derive(Debug)]
 pub enum Progress {
-    /// `HAProxy` has accepted it, and is putting it into place.
+    /// `HAProxy` has accepted it, and is putting it into place, or is going to be told to.
     Accepted,
     /// `HAProxy` serves it; as with [`Staged::commit`](super::Staged::commit), only a fresh connection and a handshake prove it.
     Committed,
@@ -34,24 +30,36 @@ pub enum Progress {
 }
 
 impl Session {
-    /// Whether [`Session::replace_all`] can be used.
+    /// Whether [`Session::replace_all`] can be used: not through a master.
     #[must_use]
-    pub fn can_pipeline(&mut self) -> bool {
-        self.pipeline().is_some()
+    pub fn can_stream(&mut self) -> bool {
+        self.socket().is_some()
     }
 
-    /// Replaces what slots hold; `tell` hears of each, in this order, by its number and the time since it was sent. An `abort`
-    /// after each commit lets no failure of one poison the next; after a good commit there is nothing to abort.
+    /// Replaces what slots hold; `tell` hears of each, in this order, by its number and the time since it was sent.
     ///
     /// # Errors
     /// The connection failed, or a transaction of ours could not be ended. Nothing is known of those of which nothing was told.
     pub async fn replace_all<'a>(
+        self,
+        all: impl Iterator<Item = (&'a Slot, &'a Bundle)> + Send,
+        tell: impl FnMut(usize, Progress, Duration) + Send,
+    ) -> Result<Self, Error> {
+        if self.info().capabilities().keeps_transactions_apart {
+            self.replace_at_once(all, tell).await
+        } else {
+            self.replace_in_turn(all, tell).await
+        }
+    }
+
+    /// An `abort` after each commit lets no failure of one poison the next; after a good commit there is nothing to abort.
+    async fn replace_at_once<'a>(
         mut self,
         mut all: impl Iterator<Item = (&'a Slot, &'a Bundle)> + Send,
         mut tell: impl FnMut(usize, Progress, Duration) + Send,
     ) -> Result<Self, Error> {
         let (can, limit) = (self.info().capabilities(), self.info().payload_limit);
-        let wire = self.pipeline().expect("the caller has asked whether it can be used");
+        let wire = self.socket().expect("the caller has asked whether it can be used");
         let mut outstanding = VecDeque::with_capacity(OUTSTANDING);
         let mut left_open = None;
         for number in 0.. {
@@ -70,12 +78,96 @@ impl Session {
             }
         }
         if let Some(slot) = left_open {
-            match self.abort_stale(slot).await {
-                Err(error) if error.rejection() != Some(&Rejection::NoTransaction) => return Err(error),
-                _ => {}
-            }
+            self.end(slot).await?;
         }
         Ok(self)
+    }
+
+    /// The commit of each, once it was looked at, travels with the next `set` and the look at what that has opened.
+    async fn replace_in_turn<'a>(
+        mut self,
+        all: impl Iterator<Item = (&'a Slot, &'a Bundle)> + Send,
+        mut tell: impl FnMut(usize, Progress, Duration) + Send,
+    ) -> Result<Self, Error> {
+        let (can, limit) = (self.info().capabilities(), self.info().payload_limit);
+        let mut all = all.enumerate();
+        let mut accepted: Option<(usize, &Slot, Instant)> = None;
+        loop {
+            let next = all.next();
+            let commit = accepted.map(|(_, slot, _)| Command::Commit(slot));
+            let opening = next.map(|(_, (slot, bundle))| [Command::Set(slot, bundle), Command::ShowTransaction(slot)]);
+            if commit.is_none() && opening.is_none() {
+                return Ok(self);
+            }
+            let wire = self.socket().expect("the caller has asked whether it can be used");
+            let now = Instant::now();
+            wire.send_all(commit.into_iter().chain(opening.into_iter().flatten()), can, limit).await?;
+            let committed = match commit {
+                Some(commit) => Some(wire.receive(commit).await?),
+                None => None,
+            };
+            let opened = match opening {
+                Some([set, show]) => Some((wire.receive(set).await?, wire.receive(show).await?)),
+                None => None,
+            };
+            if let (Some((number, slot, since)), Some(reply)) = (accepted.take(), committed) {
+                let succeeded = reply::succeeded(&reply, &format!("Committing {slot}"));
+                match accept(Command::Commit(slot), succeeded) {
+                    Ok(()) => {
+                        tracing::trace!(target: "hotcert::step", "haproxy: certificate committed");
+                        tell(number, Progress::Committed, since.elapsed());
+                    }
+                    Err(error) => {
+                        tell(number, Progress::Failed(error), since.elapsed());
+                        self.end(slot).await?;
+                    }
+                }
+            }
+            if let (Some((number, (slot, bundle))), Some((set, shown))) = (next, opened) {
+                match self.look_at_opened(slot, bundle, &set, &shown).await? {
+                    Ok(()) => {
+                        tell(number, Progress::Accepted, now.elapsed());
+                        accepted = Some((number, slot, now));
+                    }
+                    Err(error) => tell(number, Progress::Failed(error), now.elapsed()),
+                }
+            }
+        }
+    }
+
+    /// Whether a `set` has opened a transaction, and that is ours; one that is not is ended.
+    async fn look_at_opened(
+        &mut self,
+        slot: &Slot,
+        bundle: &Bundle,
+        set: &str,
+        shown: &str,
+    ) -> Result<Result<(), Error>, Error> {
+        let foreign = || Error::ForeignTransaction { slot: slot.clone() };
+        let (open, error) = match SetReply::of(set) {
+            SetReply::Created(name) if name == slot.as_str() => {
+                tracing::trace!(target: "hotcert::step", "haproxy: certificate set");
+                match self.loaded(Command::ShowTransaction(slot), shown) {
+                    Ok(Some(loaded)) if loaded.is(bundle.facts()) => return Ok(Ok(())),
+                    Ok(_) => (Some(slot.clone()), foreign()),
+                    Err(error) => (Some(slot.clone()), error),
+                }
+            }
+            SetReply::Created(name) | SetReply::Updated(name) => (name.parse().ok(), foreign()),
+            SetReply::Rejected(rejection) => (None, rejected(Command::Set(slot, bundle), rejection)),
+        };
+        if let Some(open) = open {
+            self.end(&open).await?;
+        }
+        Ok(Err(error))
+    }
+
+    /// Ends a transaction that may be open.
+    async fn end(&mut self, slot: &Slot) -> Result<(), Error> {
+        match self.abort_stale(slot).await {
+            Err(error) if error.rejection() != Some(&Rejection::NoTransaction) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

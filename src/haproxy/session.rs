@@ -25,14 +25,11 @@ use crate::model::{Address, Endpoint, Facts, Slot};
 const LOCKED_DEADLINE: Duration = Duration::from_secs(2);
 const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 
-/// How many replies are held as text at once: enough to keep `HAProxy` busy, and little memory for thousands of slots.
-const BATCH: usize = 256;
-
 /// What is assumed until the worker has said who it is: enough for the commands that ask.
 pub(super) const BEFORE_INFO: (Capabilities, PayloadLimit) = (
     Capabilities {
         sni_listing: false,
-        pipelining: false,
+        keeps_transactions_apart: false,
         crt_is_a_suffix: false,
         shows_staples: false,
         long_descriptions: false,
@@ -129,19 +126,31 @@ impl Session {
 
     /// What several slots hold, in the order asked.
     pub async fn certificates_of(&mut self, slots: &[Slot]) -> Result<Vec<Option<Loaded>>, Error> {
+        let bufsize = self.info.payload_limit.bufsize;
+        let commands: Vec<_> = slots.iter().map(Command::ShowCertificate).collect();
+        let all = self.ask_all(&commands, |command, reply| loaded(command, reply, bufsize)).await?;
+        all.into_iter().collect()
+    }
+
+    /// Asks several commands that only read, and judges each reply as it comes. What another program has locked is asked again.
+    pub(super) async fn ask_all<R: Send>(
+        &mut self,
+        commands: &[Command<'_>],
+        judge: impl Fn(Command<'_>, &str) -> R + Send + Sync,
+    ) -> Result<Vec<R>, Error> {
         let (can, limit) = (self.info.capabilities(), self.info.payload_limit);
-        let mut all = Vec::with_capacity(slots.len());
-        for some in slots.chunks(BATCH) {
-            // Collected, for rustc cannot prove a future with the closure in it to be `Send`.
-            let commands: Vec<_> = some.iter().map(Command::ShowCertificate).collect();
-            let replies = self.wire.ask_all(commands, can, limit).await?;
-            for (slot, mut reply) in some.iter().zip(replies) {
-                let command = Command::ShowCertificate(slot);
-                if reply::is_locked(&reply) {
-                    reply = self.ask(command).await?;
-                }
-                all.push(self.loaded(command, &reply)?);
+        let (mut all, mut locked) = (Vec::with_capacity(commands.len()), Vec::new());
+        let take = |reply: String| {
+            let at = all.len();
+            if reply::is_locked(&reply) {
+                locked.push(at);
             }
+            all.push(judge(commands[at], &reply));
+        };
+        self.wire.ask_all(commands, can, limit, take).await?;
+        for at in locked {
+            let reply = self.ask(commands[at]).await?;
+            all[at] = judge(commands[at], &reply);
         }
         Ok(all)
     }
@@ -283,20 +292,14 @@ impl Session {
     }
 
     pub(super) fn loaded(&self, command: Command<'_>, reply: &str) -> Result<Option<Loaded>, Error> {
-        if let Some(loaded) = Loaded::parse(reply, self.info.payload_limit.bufsize) {
-            return Ok(Some(loaded));
-        }
-        match Rejection::of(reply) {
-            Rejection::NoSlot => Ok(None),
-            rejection => Err(rejected(command, rejection)),
-        }
+        loaded(command, reply, self.info.payload_limit.bufsize)
     }
 
-    /// The connection, where several transactions may be on their way on it at once: not below 2.8, nor through a master.
-    pub(super) fn pipeline(&mut self) -> Option<&mut Wire> {
+    /// The connection, where it is one, and not one for each command through a master.
+    pub(super) fn socket(&mut self) -> Option<&mut Wire> {
         match &mut self.wire {
-            Channel::Socket(wire) if self.info.capabilities().pipelining => Some(wire),
-            _ => None,
+            Channel::Socket(wire) => Some(wire),
+            Channel::Master(_) => None,
         }
     }
 
@@ -341,7 +344,17 @@ impl Info {
     /// Whether the worker would take a bundle for a slot; asks nobody.
     pub fn fits(&self, slot: &Slot, bundle: &Bundle) -> Result<(), TooLarge> {
         self.can_describe(slot, bundle.facts())?;
-        Command::Set(slot, bundle).wire(self.capabilities(), self.payload_limit).map(drop)
+        Command::Set(slot, bundle).text(self.capabilities(), self.payload_limit).map(drop)
+    }
+}
+
+fn loaded(command: Command<'_>, reply: &str, bufsize: usize) -> Result<Option<Loaded>, Error> {
+    if let Some(loaded) = Loaded::parse(reply, bufsize) {
+        return Ok(Some(loaded));
+    }
+    match Rejection::of(reply) {
+        Rejection::NoSlot => Ok(None),
+        rejection => Err(rejected(command, rejection)),
     }
 }
 

@@ -5,38 +5,22 @@ use super::error::Error;
 use super::info::Info;
 use super::limit::TooLarge;
 use super::listing::date;
-use super::reply;
 use super::session::Session;
 use crate::model::{Slot, Staple};
-
-/// How many replies are held as text at once: each has some thousand bytes, for the certificates of the responder are in it.
-const BATCH: usize = 64;
 
 impl Session {
     /// What is stapled to each of several certificates, in the order asked; `None` where there is nothing, or no such slot
     /// (management guide, `show ssl cert`). See [`Capabilities::shows_staples`](super::Capabilities::shows_staples).
     pub async fn staples(&mut self, slots: &[Slot]) -> Result<Vec<Option<Staple>>, Error> {
-        let (can, limit) = (self.info().capabilities(), self.info().payload_limit);
-        let mut all = Vec::with_capacity(slots.len());
-        for some in slots.chunks(BATCH) {
-            // Collected, for rustc cannot prove a future with the closure in it to be `Send`.
-            let commands: Vec<_> = some.iter().map(Command::ShowStaple).collect();
-            let replies = self.wire.ask_all(commands, can, limit).await?;
-            for (slot, mut reply) in some.iter().zip(replies) {
-                if reply::is_locked(&reply) {
-                    reply = self.ask(Command::ShowStaple(slot)).await?;
-                }
-                all.push(parse(&reply));
-            }
-        }
-        Ok(all)
+        let commands: Vec<_> = slots.iter().map(Command::ShowStaple).collect();
+        self.ask_all(&commands, |_, reply| parse(reply)).await
     }
 }
 
 impl Info {
     /// Whether the worker would take a part of a certificate; asks nobody.
     pub fn fits_part(&self, slot: &Slot, part: Part<'_>) -> Result<(), TooLarge> {
-        Command::SetPart(slot, part).wire(self.capabilities(), self.payload_limit).map(drop)
+        Command::SetPart(slot, part).text(self.capabilities(), self.payload_limit).map(drop)
     }
 }
 

@@ -37,8 +37,7 @@ impl Session {
     pub async fn stage(mut self, slot: &Slot, bundle: &Bundle) -> Result<Staged, Box<Failed>> {
         let command = Command::Set(slot, bundle);
         if let Err(source) = self.info().can_describe(slot, bundle.facts()) {
-            let error = Error::TooLarge { command: command.name(), subject: command.subject(), source };
-            return Err(self.failed(error));
+            return Err(self.failed(Error::too_large(&command, source)));
         }
         let (reply, shown) = match self.ask_both(command, Command::ShowTransaction(slot)).await {
             Ok(replies) => replies,

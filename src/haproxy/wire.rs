@@ -9,10 +9,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::Decoder;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::codec::{CodecError, MAX_REPLY, ReplyCodec};
-use super::command::Command;
+use super::command::{Command, Text};
 use super::connect::Stream;
 use super::error::Error;
 use super::info::Capabilities;
@@ -26,8 +26,11 @@ pub(super) const SILENCE: Duration = Duration::from_secs(5);
 /// certificate commands.
 const REPLY_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Commands that may be on their way at once: enough to hide the round trip, measured to reach `HAProxy`'s own limit.
-const OUTSTANDING: usize = 16;
+/// Certificates, or commands about them that only read, that may be on their way at once: enough to hide the round trip, measured to
+/// reach `HAProxy`'s own limit.
+pub(super) const OUTSTANDING: usize = 16;
+/// When so few are on their way, more follow, in one write.
+pub(super) const FEW: usize = OUTSTANDING / 2;
 
 /// The longest reply outside of prompt mode, in bytes: such commands have some kilobytes to say.
 const ONCE_LIMIT: usize = 1024 * 1024;
@@ -84,43 +87,33 @@ impl Wire {
         can: Capabilities,
         limit: PayloadLimit,
     ) -> Result<(), Error> {
-        let mut name = "";
-        let mut wires = Vec::new();
-        for command in commands {
-            name = command.name();
-            wires.push(wire(command, can, limit)?);
+        let commands: Vec<_> = commands.into_iter().collect();
+        let Some(last) = commands.last() else { return Ok(()) };
+        let mut texts = Vec::with_capacity(commands.len());
+        for command in &commands {
+            texts.push(command.text(can, limit).map_err(|source| Error::too_large(command, source))?);
         }
-        // One allocation of the final size: growing would leave copies of a key behind in freed memory.
-        let mut all = Zeroizing::new(Vec::with_capacity(wires.iter().map(|wire| wire.len()).sum()));
-        for wire in wires {
-            all.extend_from_slice(&wire);
-        }
-        self.write(name, &all).await
+        self.write(last.name(), &Text::join("", &texts)).await
     }
 
-    /// Sends several commands and reads their replies, with as many on their way as the version bears.
-    pub(super) async fn ask_all<'a>(
+    /// Sends several commands that only read, and has each reply taken as it comes; several are on their way at once.
+    pub(super) async fn ask_all(
         &mut self,
-        commands: impl IntoIterator<Item = Command<'a>>,
+        commands: &[Command<'_>],
         can: Capabilities,
         limit: PayloadLimit,
-    ) -> Result<Vec<String>, Error> {
-        let outstanding = if can.pipelining { OUTSTANDING } else { 1 };
-        let mut waiting = std::collections::VecDeque::with_capacity(outstanding);
-        let mut replies = Vec::new();
-        for command in commands {
-            if waiting.len() == outstanding
-                && let Some(first) = waiting.pop_front()
-            {
-                replies.push(self.receive(first).await?);
+        mut take: impl FnMut(String) + Send,
+    ) -> Result<(), Error> {
+        let mut sent = 0;
+        for (received, command) in commands.iter().enumerate() {
+            if sent - received <= FEW {
+                let more = &commands[sent..commands.len().min(received + OUTSTANDING)];
+                self.send_all(more.iter().copied(), can, limit).await?;
+                sent += more.len();
             }
-            self.send(command, can, limit).await?;
-            waiting.push_back(command);
+            take(self.receive(*command).await?);
         }
-        for command in waiting {
-            replies.push(self.receive(command).await?);
-        }
-        Ok(replies)
+        Ok(())
     }
 
     /// Sends one command without prompt mode, in which `HAProxy` closes after the reply. That is one exchange less.
@@ -165,7 +158,7 @@ impl Wire {
     }
 
     async fn send(&mut self, command: Command<'_>, can: Capabilities, limit: PayloadLimit) -> Result<(), Error> {
-        self.write(command.name(), &wire(command, can, limit)?).await
+        self.send_all([command], can, limit).await
     }
 
     async fn write(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), Error> {
@@ -235,11 +228,6 @@ impl Wire {
             Err(_) => Err(Error::Endless { command }),
         }
     }
-}
-
-fn wire(command: Command<'_>, can: Capabilities, limit: PayloadLimit) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let too_large = |source| Error::TooLarge { command: command.name(), subject: command.subject(), source };
-    command.wire(can, limit).map_err(too_large)
 }
 
 /// TLS keeps what it was given until it is told that there is no more.

@@ -10,7 +10,7 @@ fn can(version: &str) -> (Capabilities, PayloadLimit) {
 
 fn wire(command: Command<'_>, version: &str) -> String {
     let (can, limit) = can(version);
-    String::from_utf8(command.wire(can, limit).unwrap().to_vec()).unwrap()
+    String::from_utf8(Text::join("", &[command.text(can, limit).unwrap()]).to_vec()).unwrap()
 }
 
 /// Reads commands as `HAProxy` does: lines, `;` between commands, `\` before an escaped character, ` <<` before a payload that
@@ -82,7 +82,7 @@ fn only_the_oldest_version_gets_the_ending_crt_twice_and_only_for_set() {
 fn a_bundle_is_sent_without_a_blank_line_and_ends_with_one() {
     let (a, bundle) = (slot("/c/a.pem"), bundle("a.test", 0));
     let sent = wire(Command::Set(&a, &bundle), "2.6.12");
-    assert_eq!(sent, format!("set ssl cert /c/a.pem <<\n{}\n", *bundle.combined_pem()));
+    assert_eq!(sent, format!("set ssl cert /c/a.pem <<\n{}\n", bundle.combined_pem()));
     assert_eq!(sent.find("\n\n"), Some(sent.len() - 2));
 }
 
@@ -91,16 +91,17 @@ fn from_3_4_a_bundle_about_as_long_as_a_buffer_gets_a_line_of_comment() {
     let a = slot("/c/a.pem");
     let bundle = bundle("a.test", 11_500);
     let (can, mut limit) = can("3.4.0");
-    let plain = Command::Set(&a, &bundle).wire(can, limit).unwrap();
+    let set = Command::Set(&a, &bundle);
+    let plain = set.text(can, limit).unwrap();
     limit.bufsize = plain.len();
-    let padded = Command::Set(&a, &bundle).wire(can, limit).unwrap();
+    let padded = Text::join("", &[set.text(can, limit).unwrap()]);
     let padded = std::str::from_utf8(&padded).unwrap();
     assert_eq!(padded.len(), plain.len() + 64);
     assert_eq!(padded.find("\n\n"), Some(padded.len() - 2));
     assert!(padded.trim_end().lines().next_back().unwrap().bytes().all(|byte| byte == b'#'));
     let (can, _) = self::can("3.2.0");
     limit.long_payloads = false;
-    assert!(Command::Set(&a, &bundle).wire(can, limit).is_err());
+    assert!(set.text(can, limit).is_err());
 }
 
 /// Texts that were made to become two commands, with those that are allowed.

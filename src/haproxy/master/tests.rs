@@ -163,7 +163,7 @@ async fn a_session_asks_for_the_current_worker_once_and_stays_with_it() {
         .on("@!7 commit", "Committing /c/a.pem.\nSuccess!\n\n");
     let mut session = peer.open().await.unwrap();
     assert_eq!((session.info().pid, session.info().payload_limit.bufsize), (7, 16384));
-    assert!(!session.can_pipeline(), "each command has a connection of its own");
+    assert!(!session.can_stream(), "each command has a connection of its own");
     assert!(session.certificates().await.unwrap().contains(&a));
     session.stage(&a, &bundle).await.unwrap().commit().await.unwrap();
     let commands = peer.commands();

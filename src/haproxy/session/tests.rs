@@ -265,13 +265,6 @@ async fn many_certificates_travel_together_each_with_an_abort_after_its_commit()
 }
 
 #[tokio::test]
-async fn certificates_do_not_travel_together_below_2_8() {
-    for (version, can) in [("2.6.12", false), ("2.8.25", true), ("3.2.26", true)] {
-        assert_eq!(Peer::new(version).open().await.unwrap().can_pipeline(), can, "{version}");
-    }
-}
-
-#[tokio::test]
 async fn a_commit_that_fails_does_not_poison_what_follows() {
     let refused = "inconsistencies between private key and certificate loaded '/c/a.pem'.\nCan't commit /c/a.pem!";
     let peer = Peer::new("3.2.26")
@@ -333,6 +326,80 @@ async fn when_the_connection_ends_in_between_nothing_is_believed() {
         .on("set ssl cert /c/a.pem", "Transaction created for certificate /c/a.pem!")
         .on("commit ssl cert /c/a.pem", CLOSE);
     let (told, outcome) = replace(&peer, &two()).await;
+    assert!(matches!(outcome, Err(Error::Closed { command: "commit ssl cert", .. })), "{outcome:?}");
+    assert!(matches!(told[..], [(0, Progress::Accepted)]), "{told:?}");
+}
+
+/// A node on which each answer is read before anything is committed, and `a` is set and looked at.
+fn in_turn([(a, first), _]: &[(Slot, Bundle); 2]) -> Peer {
+    Peer::new("2.6.12")
+        .on("set ssl cert /c/a.pem", "Transaction created for certificate /c/a.pem!")
+        .on("show ssl cert */c/a.pem", &described(&format!("*{a}"), "Unused", first))
+}
+
+#[tokio::test]
+async fn below_2_8_each_certificate_is_looked_at_before_its_commit_travels_with_the_next() {
+    use Progress::{Accepted, Committed};
+
+    let pair = two();
+    let peer = in_turn(&pair)
+        .on("commit ssl cert /c/a.pem", "Committing /c/a.pem.\nSuccess!")
+        .on("set ssl cert /c/b.pem", "Transaction created for certificate /c/b.pem!")
+        .on("show ssl cert */c/b.pem", &described("*/c/b.pem", "Unused", &pair[1].1))
+        .on("commit ssl cert /c/b.pem", "Committing /c/b.pem.\nSuccess!");
+    let (told, outcome) = replace(&peer, &pair).await;
+    outcome.unwrap();
+    assert!(matches!(told[..], [(0, Accepted), (0, Committed), (1, Accepted), (1, Committed)]), "{told:?}");
+    let expected = [
+        "set ssl cert /c/a.pem <<",
+        "show ssl cert */c/a.pem",
+        "commit ssl cert /c/a.pem",
+        "set ssl cert /c/b.pem <<",
+        "show ssl cert */c/b.pem",
+        "commit ssl cert /c/b.pem",
+    ];
+    assert_eq!(peer.commands(), expected);
+}
+
+#[tokio::test]
+async fn below_2_8_what_landed_in_a_transaction_that_failed_to_commit_is_taken_back() {
+    let pair = two();
+    let peer = in_turn(&pair)
+        .on("commit ssl cert /c/a.pem", "unable to load certificate\nCan't commit /c/a.pem!")
+        .on("set ssl cert /c/b.pem", "Transaction updated for certificate /c/a.pem!")
+        .on("show ssl cert */c/b.pem", "Can't display the certificate: Not found or the certificate is a bundle!")
+        .on("abort ssl cert /c/a.pem", "Transaction aborted for certificate '/c/a.pem'!")
+        .on("abort ssl cert /c/a.pem", "No ongoing transaction!");
+    let (told, outcome) = replace(&peer, &pair).await;
+    outcome.unwrap();
+    let [(0, Progress::Accepted), (0, Progress::Failed(_)), (1, Progress::Failed(second))] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert!(matches!(second, Error::ForeignTransaction { slot } if *slot == pair[1].0), "{second}");
+    assert_eq!(peer.commands().iter().filter(|command| command.starts_with("commit")).count(), 1);
+}
+
+#[tokio::test]
+async fn below_2_8_what_another_program_has_changed_is_aborted_instead_of_committed() {
+    let pair = two();
+    let peer = Peer::new("2.6.12")
+        .on("set ssl cert /c/a.pem", "Transaction created for certificate /c/a.pem!")
+        .on("show ssl cert */c/a.pem", &described("*/c/a.pem", "Unused", &bundle("a.test", 0)))
+        .on("abort ssl cert /c/a.pem", "Transaction aborted for certificate '/c/a.pem'!")
+        .on("set ssl cert /c/b.pem", "Transaction created for certificate /c/b.pem!")
+        .on("show ssl cert */c/b.pem", &described("*/c/b.pem", "Unused", &pair[1].1))
+        .on("commit ssl cert /c/b.pem", "Committing /c/b.pem.\nSuccess!");
+    let (told, outcome) = replace(&peer, &pair).await;
+    outcome.unwrap();
+    assert!(matches!(&told[0], (0, Progress::Failed(Error::ForeignTransaction { .. }))), "{told:?}");
+    assert!(matches!(told[2], (1, Progress::Committed)), "{told:?}");
+}
+
+#[tokio::test]
+async fn below_2_8_a_connection_that_ends_leaves_nothing_believed() {
+    let pair = two();
+    let peer = in_turn(&pair).on("commit ssl cert /c/a.pem", CLOSE);
+    let (told, outcome) = replace(&peer, &pair).await;
     assert!(matches!(outcome, Err(Error::Closed { command: "commit ssl cert", .. })), "{outcome:?}");
     assert!(matches!(told[..], [(0, Progress::Accepted)]), "{told:?}");
 }

@@ -22,7 +22,7 @@ impl Job {
         let has_staple = view.desired.certificates[&self.certificate].staple.is_some();
         let is_plain = !self.was_streamed && work.replace && !work.create && work.entries.is_empty() && !has_staple;
         let is_full = view.node.push_pace == PushPace::Full;
-        (is_plain && is_full && nodes.sessions.get_mut(name)?.can_pipeline()).then(|| name.clone())
+        (is_plain && is_full && nodes.sessions.get_mut(name)?.can_stream()).then(|| name.clone())
     }
 }
 
