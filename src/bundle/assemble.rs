@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::chain::{self, Broken, Found};
 use super::key::KeyError;
 use super::refusal::{Check, Notice, Refusal};
-use super::{Bundle, Facts, PrivateKey, Trust, pem};
-use crate::model::{CertName, printable};
+use super::{Bundle, Facts, PrivateKey, Trust, joined, pem};
+use crate::model::{CertName, Sha256, printable};
 
 /// Longest list of labels that is told, in characters.
 const LABELS_SHOWN: usize = 200;
@@ -26,6 +26,24 @@ impl Bundle {
         assemble(inputs, &Trust::default())
             .map(|assembled| assembled.bundle)
             .map_err(|check| Refusal { name: name.clone(), check })
+    }
+
+    /// Reads back a bundle from the very texts of which it was written when it had passed the gate: `seal` is the fingerprint of
+    /// [`Bundle::combined_pem`] then, and `facts` what it said of itself, so nothing has to be judged again. `None` where the texts are
+    /// others; those are for [`Bundle::reopen`].
+    #[must_use]
+    pub fn unseal(facts: &Facts, seal: Sha256, certificates: &[u8], key: &[u8]) -> Option<Self> {
+        let (certificates, key) = (std::str::from_utf8(certificates).ok()?, std::str::from_utf8(key).ok()?);
+        let pem = joined(certificates, key);
+        if Sha256::of(pem.as_bytes()) != seal {
+            return None;
+        }
+        let blocks = pem::blocks(certificates.as_bytes()).ok()?.blocks;
+        let mut ders = blocks.iter().map(|block| CertificateDer::from(block.der.to_vec()));
+        let leaf = ders.next()?;
+        let chain = ders.collect();
+        let key = PrivateKey::known(key, &leaf)?;
+        Some(Self { leaf, chain, key, facts: facts.clone(), pem })
     }
 }
 
@@ -125,12 +143,7 @@ pub(super) fn assemble(inputs: &[&[u8]], trust: &Trust) -> Result<Assembled, Che
     let facts = Facts::of(&found[leaf].cert, found[leaf].der, ordered.intermediates.len());
     Ok(Assembled {
         complete: ordered.complete,
-        bundle: Bundle {
-            leaf: own(leaf),
-            chain: ordered.intermediates.iter().map(|&index| own(index)).collect(),
-            key,
-            facts,
-        },
+        bundle: Bundle::new(own(leaf), ordered.intermediates.iter().map(|&index| own(index)).collect(), key, facts),
         notices: notices.into_iter().collect(),
     })
 }

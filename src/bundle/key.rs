@@ -5,6 +5,8 @@ use std::fmt;
 use rcgen::KeyPair;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 use super::pem;
@@ -73,6 +75,12 @@ impl PrivateKey {
             .and_then(|key| key.public_key().map(|spki| spki.to_vec()))
             .ok_or(KeyError::Unusable)?;
         Ok(Self { pem: Zeroizing::new(pem::encode(label, der)), public })
+    }
+
+    /// A key in PEM that is known to belong to a leaf.
+    pub(super) fn known(pem: &str, leaf: &[u8]) -> Option<Self> {
+        let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
+        Some(Self { pem: Zeroizing::new(pem.to_owned()), public: leaf.public_key().raw.to_vec() })
     }
 
     /// The key as one PEM block. Whoever asks is responsible for where it goes.

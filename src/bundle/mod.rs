@@ -36,9 +36,17 @@ pub struct Bundle {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKey,
     facts: Facts,
+    /// All of it as it is written.
+    pem: Zeroizing<String>,
 }
 
 impl Bundle {
+    fn new(leaf: CertificateDer<'static>, chain: Vec<CertificateDer<'static>>, key: PrivateKey, facts: Facts) -> Self {
+        let certificates: String = std::iter::once(&leaf).chain(&chain).map(|der| pem::certificate(der)).collect();
+        let pem = joined(&certificates, key.pem());
+        Self { leaf, chain, key, facts, pem }
+    }
+
     /// What the leaf says about itself.
     #[must_use]
     pub fn facts(&self) -> &Facts {
@@ -92,17 +100,18 @@ impl Bundle {
     /// Leaf, intermediates, key: what `HAProxy` loads and what is published. PEM blocks only, LF, no blank line, so that
     /// nothing in it can end a payload of the runtime API early.
     #[must_use]
-    pub fn combined_pem(&self) -> Zeroizing<String> {
-        let parts = [self.leaf_pem(), self.chain_pem()];
-        let key = self.key.pem();
-        // One allocation of the final size: growing would leave copies of the key behind in freed memory.
-        let mut out = Zeroizing::new(String::with_capacity(parts.iter().map(String::len).sum::<usize>() + key.len()));
-        for part in &parts {
-            out.push_str(part);
-        }
-        out.push_str(key);
-        out
+    pub fn combined_pem(&self) -> &str {
+        &self.pem
     }
+}
+
+/// One text of two, of which the second one is a key.
+fn joined(certificates: &str, key: &str) -> Zeroizing<String> {
+    // One allocation of the final size: growing would leave copies of the key behind in freed memory.
+    let mut pem = Zeroizing::new(String::with_capacity(certificates.len() + key.len()));
+    pem.push_str(certificates);
+    pem.push_str(key);
+    pem
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn a_full_chain_with_its_key_passes_without_a_notice() {
     assert_eq!(admitted.notices, []);
     assert_eq!(admitted.bundle.chain().len(), 1);
     assert_eq!(admitted.bundle.facts().names.len(), 2);
-    assert_eq!(*admitted.bundle.combined_pem(), combined.replace('\r', ""));
+    assert_eq!(admitted.bundle.combined_pem(), combined.replace('\r', ""));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn what_can_be_repaired_is_repaired_with_a_notice() {
     ] {
         let admitted = admit(&[&input]).unwrap();
         assert_eq!(admitted.notices, [notice]);
-        assert_eq!(*admitted.bundle.combined_pem(), format!("{l}{i}{k}").replace('\r', ""));
+        assert_eq!(admitted.bundle.combined_pem(), format!("{l}{i}{k}").replace('\r', ""));
     }
 }
 
@@ -323,7 +323,8 @@ proptest! {
     fn no_blank_line_ever_leaves_a_bundle(noise in "[ \r\n\ta-z]{0,40}") {
         let Pki { inter, leaf, .. } = pki();
         let input = [&noise, "\n", &leaf.pem, &noise, "\n", &inter.pem, "\n", &leaf.key_pem(), &noise].concat();
-        let pem = admit(&[&input]).unwrap().bundle.combined_pem();
+        let bundle = admit(&[&input]).unwrap().bundle;
+        let pem = bundle.combined_pem();
         prop_assert!(!pem.contains("\n\n") && !pem.contains('\r') && pem.ends_with("-----\n"));
     }
 }
@@ -339,4 +340,19 @@ fn only_the_certificate_of_the_issuer_is_taken_for_it() {
     for bad in ["", "garbage", &pki.leaf.key_pem()] {
         assert_eq!(refused(bad), OcspFlaw::NoCertificate);
     }
+}
+
+#[test]
+fn a_bundle_is_read_back_by_its_seal_as_it_was_and_by_no_other() {
+    let Pki { inter, leaf, .. } = pki();
+    let bundle = admit(&[&leaf.pem, &inter.pem, &leaf.key_pem()]).unwrap().bundle;
+    let certificates = bundle.leaf_pem() + &bundle.chain_pem();
+    let seal = crate::model::Sha256::of(bundle.combined_pem().as_bytes());
+    let unsealed =
+        |certificates: &str, key: &str| Bundle::unseal(bundle.facts(), seal, certificates.as_bytes(), key.as_bytes());
+    let again = unsealed(&certificates, bundle.key().pem()).unwrap();
+    assert_eq!((again.leaf(), again.chain(), again.facts()), (bundle.leaf(), bundle.chain(), bundle.facts()));
+    assert_eq!((again.key(), again.combined_pem()), (bundle.key(), bundle.combined_pem()));
+    assert!(unsealed(&bundle.leaf_pem(), bundle.key().pem()).is_none());
+    assert!(unsealed(&certificates, &bundle.key().pem().replacen('M', "N", 1)).is_none());
 }

@@ -101,7 +101,7 @@ async fn revoke(app: &App, name: &CertName, target: &mut Target, args: &Revoke) 
             Some(With::Account) => By::Account,
             Some(With::Certificate) => By::Certificate,
         };
-        let bundle = app.store.bundle(name, generation.number)?;
+        let bundle = app.store.bundle(name, generation)?;
         before = app.renewer().revoke(issuer, &bundle, args.reason, by).await? == Revoked::Before;
         let revocation = Revocation { at: app.clock.now(), reason: args.reason, detached: false };
         app.store.note_revoked(lock, generation.number, &revocation)?;

@@ -54,10 +54,10 @@ fn target(app: &App, name: &CertName, args: &Rollback) -> Result<u64, Failure> {
         }
         found => found?,
     };
-    if let Some(revocation) = generation.revoked {
-        return Err(Failure::revoked(&format!("generation {number} of certificate {name}"), &revocation));
+    if let Some(revocation) = &generation.revoked {
+        return Err(Failure::revoked(&format!("generation {number} of certificate {name}"), revocation));
     }
-    let target = app.store.bundle(name, number)?;
+    let target = app.store.bundle(name, &generation)?;
     let certificate = &app.config.certificates[name];
     let required: BTreeSet<Identifier> = certificate.domains.iter().cloned().collect();
     // To go back is to load something older, so age is no reason to refuse; having expired is.

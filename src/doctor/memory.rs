@@ -12,8 +12,7 @@ pub(super) fn payload(nodes: &Nodes, store: &Store) -> Vec<Finding> {
         let mut largest = None;
         let (mut fits, mut too_large) = (0, Vec::new());
         for (name, want) in &view.desired.certificates {
-            let Some(bundle) = store.current(name).ok().flatten().and_then(|of| store.bundle(name, of.number).ok())
-            else {
+            let Some(bundle) = store.current(name).ok().flatten().and_then(|of| store.bundle(name, &of).ok()) else {
                 continue;
             };
             match view.info.fits(&want.slot, &bundle) {

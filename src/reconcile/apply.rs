@@ -35,7 +35,7 @@ impl Reconciler<'_> {
             let Some(generation) = stored.generations.get(&certificate) else { continue };
             match self.missing_node(&certificate, generation.number, seen) {
                 Some(missing) => failures.push(missing),
-                None => certificates.push((certificate, generation.number)),
+                None => certificates.push((certificate, generation.clone())),
             }
         }
         failures.extend(self.load(certificates, &mut nodes).await);
@@ -86,8 +86,8 @@ impl Reconciler<'_> {
                     if self.is_published(name, generation, &file) {
                         return Ok(false);
                     }
-                    let bundle = self.store.bundle(name, generation.number)?;
-                    publish::publish(directory, file_name, &bundle.combined_pem(), &ownership(node))
+                    let bundle = self.store.bundle(name, generation)?;
+                    publish::publish(directory, file_name, bundle.combined_pem(), &ownership(node))
                 });
                 if let Err(error) = outcome {
                     failures.push(Failure::of(name, Some(&node.name), error.into()));

@@ -143,7 +143,7 @@ impl Reconciler<'_> {
             return Ok((None, DumpOutcome::Nowhere));
         };
         publish::check_directory(directory)?;
-        publish::publish(directory, file_name, &bundle.combined_pem(), &ownership(node))?;
+        publish::publish(directory, file_name, bundle.combined_pem(), &ownership(node))?;
         tracing::info!(node = %node.name, %slot, file = %path.display(), "dumped");
         Ok((Some(path), DumpOutcome::Written))
     }

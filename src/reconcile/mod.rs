@@ -64,7 +64,7 @@ use crate::config::{Certificate, Config, Node};
 use crate::haproxy::{self, Connect, Session};
 use crate::model::{CertName, NodeName, chain};
 use crate::schedule::Retry;
-use crate::store::{self, Generation, Meta, Source, Store};
+use crate::store::{self, Generation, Meta, Source, Stamp, Store, in_parallel};
 
 /// How long a round waits for another process of ours to finish with a node. A round takes seconds at most.
 const LOCK_DEADLINE: Duration = Duration::from_secs(30);
@@ -100,6 +100,8 @@ pub type Scope<'a> = Option<&'a BTreeSet<CertName>>;
 /// Everything that was read from disk for a round.
 #[derive(Default)]
 pub(crate) struct Stored {
+    /// What the store was stamped with before anything was read.
+    stamp: Stamp,
     /// What should be served.
     generations: BTreeMap<CertName, Generation>,
     /// What is current, and left alone for now: its nodes have not accepted it, and not all of them are at hand in this round.
@@ -107,6 +109,14 @@ pub(crate) struct Stored {
     /// What is current, and was taken out of service when it was revoked.
     withdrawn: BTreeMap<CertName, Generation>,
     failures: Vec<Failure>,
+}
+
+/// What is stored of one certificate: see [`Stored`].
+#[derive(Default)]
+struct Found {
+    generation: Option<Generation>,
+    waiting: Option<Generation>,
+    withdrawn: Option<Generation>,
 }
 
 /// Everything that was seen of the nodes.
@@ -194,8 +204,9 @@ impl Reconciler<'_> {
         let mut settled = None;
         let mut changed = BTreeSet::new();
         let mut before = None;
+        let mut read = None;
         for attempt in 1..=ATTEMPTS {
-            let stored = self.read_store();
+            let stored = self.read_store_again(read.take());
             let (seen, sessions) = self.look_without_foreign_transactions(&stored, &away).await?;
             away.extend(seen.hanging());
             let idle = seen.views.values().all(|view| view.plan.steps.is_empty());
@@ -215,6 +226,7 @@ impl Reconciler<'_> {
             if !passes || self.stop.is_cancelled() {
                 break;
             }
+            read = Some(stored);
             tracing::debug!(attempt, "round applied");
             if !failures.is_empty() {
                 tokio::time::sleep(POLL).await;
@@ -224,7 +236,7 @@ impl Reconciler<'_> {
         let (stored, mut seen) = if let Some(settled) = settled {
             settled
         } else {
-            let stored = self.read_store();
+            let stored = self.read_store_again(read);
             let (seen, _) = self.look(&stored, &away).await;
             (stored, seen)
         };
@@ -270,36 +282,44 @@ impl Reconciler<'_> {
 
     /// Reads the generation of every certificate that should be served.
     fn read_store(&self) -> Stored {
-        let mut stored = Stored::default();
-        for certificate in self.config.certificates.values() {
-            if let Err(error) = self.read_into(&mut stored, certificate) {
-                stored.failures.push(Failure::of(&certificate.name, None, Error::Store(error)));
+        // What is stored while this reads is read again by whoever compares.
+        let mut stored = Stored { stamp: self.store.stamp(), ..Stored::default() };
+        let certificates: Vec<_> = self.config.certificates.values().collect();
+        for (certificate, found) in certificates.iter().zip(in_parallel(&certificates, |it| self.read_one(it))) {
+            match found {
+                Ok(Found { generation, waiting, withdrawn }) => {
+                    let with_name = |generation| (certificate.name.clone(), generation);
+                    stored.generations.extend(generation.map(with_name));
+                    stored.waiting.extend(waiting.map(with_name));
+                    stored.withdrawn.extend(withdrawn.map(with_name));
+                }
+                Err(error) => stored.failures.push(Failure::of(&certificate.name, None, Error::Store(error))),
             }
         }
         stored
     }
 
-    fn read_into(&self, stored: &mut Stored, certificate: &Certificate) -> Result<(), store::Error> {
+    /// The same, or what was read before where nothing was stored since.
+    fn read_store_again(&self, before: Option<Stored>) -> Stored {
+        let is_new = |stored: &Stored| stored.stamp == self.store.stamp() && stored.failures.is_empty();
+        before.filter(is_new).unwrap_or_else(|| self.read_store())
+    }
+
+    fn read_one(&self, certificate: &Certificate) -> Result<Found, store::Error> {
         let name = &certificate.name;
-        let Some(current) = self.store.current(name)? else { return Ok(()) };
+        let Some(current) = self.store.current(name)? else { return Ok(Found::default()) };
         if current.is_withdrawn() {
-            stored.withdrawn.insert(name.clone(), current);
-            return Ok(());
+            return Ok(Found { withdrawn: Some(current), ..Found::default() });
         }
         if self.has_all_nodes_of(certificate) {
-            stored.generations.insert(name.clone(), current);
-            return Ok(());
+            return Ok(Found { generation: Some(current), ..Found::default() });
         }
         let accepted = self.store.accepted(name);
         if accepted == Some(current.number) {
-            stored.generations.insert(name.clone(), current);
-            return Ok(());
+            return Ok(Found { generation: Some(current), ..Found::default() });
         }
-        if let Some(number) = accepted {
-            stored.generations.insert(name.clone(), self.store.generation(name, number)?);
-        }
-        stored.waiting.insert(name.clone(), current);
-        Ok(())
+        let generation = accepted.map(|number| self.store.generation(name, number)).transpose()?;
+        Ok(Found { generation, waiting: Some(current), withdrawn: None })
     }
 
     /// Looks at every node, on a fresh connection to each.

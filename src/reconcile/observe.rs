@@ -15,7 +15,7 @@ use crate::config::Node;
 use crate::haproxy::{Error, Info, Loaded, Name, Session, Sni, Status};
 use crate::model::{CertName, Identifier, Serial, Sha1, Sha256, Slot};
 use crate::plan::{self, Actual, Contested, Desired, Held, Plan, Want};
-use crate::store::{Attached, Generation, Source, publish};
+use crate::store::{Attached, Generation, Source, in_parallel, publish};
 
 /// One node as it was seen, and what follows from that.
 #[derive(Debug, Clone)]
@@ -115,6 +115,7 @@ impl Reconciler<'_> {
         let mut directories = Directories::default();
         let mut lists = Lists::new(inventory);
         let mut owners: BTreeMap<Slot, CertName> = BTreeMap::new();
+        let mut placed = Vec::new();
         for (name, generation) in &stored.generations {
             let certificate = &self.config.certificates[name];
             if !certificate.nodes.is_empty() && !certificate.nodes.contains(&view.node.name) {
@@ -124,16 +125,18 @@ impl Reconciler<'_> {
                 let owner = owners.entry(place.slot.clone()).or_insert_with(|| name.clone());
                 if owner == name { Ok(place) } else { Err(Unplaced::Taken { slot: place.slot, by: owner.clone() }) }
             });
-            let mut place = match place {
-                Ok(place) => place,
-                Err(why) => {
-                    view.unplaced.insert(name.clone(), why);
-                    continue;
-                }
-            };
+            match place {
+                Ok(place) => placed.push((name, generation, place)),
+                Err(why) => _ = view.unplaced.insert(name.clone(), why),
+            }
+        }
+        let published = in_parallel(&placed, |(name, generation, place)| {
+            place.file.as_ref().is_some_and(|file| self.is_published(name, generation, file))
+        });
+        for ((name, generation, mut place), is_published) in placed.into_iter().zip(published) {
             let facts = generation.facts.clone();
-            let publish = certificate.publish && place.file.is_some();
-            if place.file.as_ref().is_some_and(|file| self.is_published(name, generation, file)) {
+            let publish = self.config.certificates[name].publish && place.file.is_some();
+            if is_published {
                 view.actual.published.insert(name.clone());
             }
             let beside = place.file.as_ref().and_then(|file| directories.beside(file, &facts, now));

@@ -215,7 +215,7 @@ impl Reconciler<'_> {
                 view.desired.certificates.get(certificate).is_some_and(|want| want.is_held_in(&view.actual));
             let Some(generation) = generation.filter(|_| is_served) else { continue };
             view.refuse_to_kill(certificate)?;
-            let bundle = self.store.bundle(certificate, generation.number)?;
+            let bundle = self.store.bundle(certificate, generation)?;
             if let Err(limit) = session.info().fits(slot, &bundle) {
                 return Err(Error::TooLarge { certificate: certificate.clone(), node: node.name.clone(), limit });
             }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{Error, io};
+use super::parallel::on_threads;
 
 /// Permission bits of a file's mode.
 pub(super) const PERMISSIONS: u32 = 0o7777;
@@ -20,8 +21,9 @@ const MARK: &str = ".hotcert-";
 /// How many names are tried before giving up; each costs one system call, and only leftovers of the same process id collide.
 const NAMES_TRIED: usize = 1000;
 
-/// How many files are synced at the same time: one after the other, each waits for a commit of the file system's journal of its own.
-const SYNCED_AT_ONCE: usize = 16;
+/// How many files are synced at the same time: one after the other, each waits for a commit of the file system's journal of its own,
+/// and those that wait together are let through together.
+pub(super) const SYNCED_AT_ONCE: usize = 16;
 
 /// Who may reach a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +77,7 @@ impl Temporary {
             return all.iter().map(|_| Ok(())).collect();
         }
         // Each tells what is wrong with it.
-        at_once(&all, |temporary| temporary.sync())
+        on_threads(SYNCED_AT_ONCE, &all, |temporary| temporary.sync())
     }
 
     /// Where it will be.
@@ -137,18 +139,6 @@ pub(super) fn make_directory(path: &Path, owner: Option<(u32, u32)>) -> Result<(
         std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(io("change the owner of", path))?;
     }
     sync_directory(directory_of(path))
-}
-
-/// Calls something that waits for the disk for each of several, at the same time: the file system lets those that wait together
-/// through together.
-pub(super) fn at_once<T: Sync>(all: &[T], sync: impl Fn(&T) -> Result<(), Error> + Sync) -> Vec<Result<(), Error>> {
-    let part = all.len().div_ceil(SYNCED_AT_ONCE).max(1);
-    let sync = &sync;
-    std::thread::scope(|scope| {
-        let running: Vec<_> =
-            all.chunks(part).map(|part| scope.spawn(|| part.iter().map(sync).collect::<Vec<_>>())).collect();
-        running.into_iter().flat_map(|part| part.join().expect("it does not panic")).collect()
-    })
 }
 
 /// Makes everything last on the file systems on which these files are. Before Linux 5.8 a failure of the disk is not told here.

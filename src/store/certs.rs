@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::io;
+use super::parallel::in_parallel;
 use super::{CertLock, Error, Revocation, Store, atomic, read, to_json};
 use crate::bundle::Bundle;
 use crate::model::{CertName, Facts, Sha256, chain};
@@ -141,16 +142,26 @@ impl Store {
     }
 
     /// Leaf, intermediates and key of a generation.
-    pub fn bundle(&self, name: &CertName, number: u64) -> Result<Bundle, Error> {
+    pub fn bundle(&self, name: &CertName, generation: &Generation) -> Result<Bundle, Error> {
+        let number = generation.number;
         let place = self.generation_directory(name, number);
         let missing = || Error::NoGeneration { name: name.clone(), number };
         let fullchain = read::bytes(&place.join(FULLCHAIN))?.ok_or_else(missing)?;
         let key = read::bytes(&place.join(KEY))?.ok_or_else(missing)?;
+        if let Some(bundle) = Bundle::unseal(&generation.facts, generation.published, &fullchain, &key) {
+            return Ok(bundle);
+        }
+        // What somebody else has written there must at least hang together.
         Bundle::reopen(name, &[&fullchain, &key]).map_err(|source| Error::GenerationDamaged {
             name: name.clone(),
             number,
             source: Box::new(source),
         })
+    }
+
+    /// The same, by its number.
+    pub fn numbered_bundle(&self, name: &CertName, number: u64) -> Result<Bundle, Error> {
+        self.bundle(name, &self.generation(name, number)?)
     }
 
     /// Whether a leaf is that of a generation that is kept.
@@ -186,7 +197,7 @@ impl Store {
         // A link that is broken is mended by what follows.
         let current = self.current_number(name).unwrap_or_default();
         let newest = self.generations(name)?.last().copied();
-        let same = |number: &u64| self.bundle(name, *number).is_ok_and(|stored| is_same(&stored, bundle));
+        let same = |number: &u64| self.numbered_bundle(name, *number).is_ok_and(|stored| is_same(&stored, bundle));
         if let Some(number) = [current, newest].into_iter().flatten().find(same) {
             self.select(lock, number)?;
             return Ok(number);
@@ -220,8 +231,7 @@ impl Store {
     pub fn select(&self, lock: &CertLock, number: u64) -> Result<(), Error> {
         let name = lock.name();
         // A generation that cannot be read must not become what should be served.
-        self.generation(name, number)?;
-        self.bundle(name, number)?;
+        self.numbered_bundle(name, number)?;
         if self.current_number(name).is_ok_and(|current| current == Some(number)) {
             return Ok(());
         }
@@ -264,10 +274,10 @@ impl Store {
     }
 
     /// What was remembered of all certificates, and what could not be read.
-    pub fn recall<T: DeserializeOwned>(&self) -> Result<(Vec<T>, Vec<Error>), Error> {
+    pub fn recall<T: DeserializeOwned + Send>(&self) -> Result<(Vec<T>, Vec<Error>), Error> {
         let (mut remembered, mut failures) = (Vec::new(), Vec::new());
-        for name in self.names()? {
-            match self.remembered(&name) {
+        for found in in_parallel(&self.names()?, |name| self.remembered(name)) {
+            match found {
                 Ok(found) => remembered.extend(found),
                 Err(error) => failures.push(error),
             }

@@ -50,6 +50,7 @@ mod internal;
 mod journal;
 mod lock;
 mod mark;
+mod parallel;
 pub mod publish;
 mod read;
 mod renewal;
@@ -77,6 +78,7 @@ pub use lock::{
     TicketLock,
 };
 pub use mark::Mark;
+pub use parallel::in_parallel;
 pub use read::bytes as read_file;
 pub use renewal::{Hold, Renewal, Trouble};
 pub use revoked::Revocation;

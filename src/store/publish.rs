@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access as Permission;
 use zeroize::Zeroizing;
 
-use super::atomic::{self, Access, PERMISSIONS, Temporary};
+use super::atomic::{self, Access, PERMISSIONS, SYNCED_AT_ONCE, Temporary};
 use super::error::{Error, io};
+use super::parallel::on_threads;
 use super::read;
 use crate::model::Invalid;
 
@@ -144,7 +145,8 @@ pub fn check_directory(path: &Path) -> Result<(), Error> {
 
 /// Makes the renames in several directories last.
 pub fn sync_directories(paths: &[PathBuf]) -> Result<(), Error> {
-    atomic::at_once(paths, |path| atomic::sync_directory(path)).into_iter().collect::<Result<(), Error>>()?;
+    let synced = on_threads(SYNCED_AT_ONCE, paths, |path| atomic::sync_directory(path));
+    synced.into_iter().collect::<Result<(), Error>>()?;
     tracing::trace!(target: "hotcert::step", "store: published directories synced");
     Ok(())
 }

@@ -45,7 +45,7 @@ use crate::bundle::{Rival, Trust};
 use crate::clock::Clock;
 use crate::config::{Certificate, Config};
 use crate::model::CertName;
-use crate::store::Store;
+use crate::store::{Store, in_parallel};
 use events::{Events, Inbox};
 use intake::Wish;
 use problems::Problems;
@@ -66,10 +66,6 @@ const SHORT_REST: u32 = 10;
 /// Certificates that are taken before the next are begun: enough to keep the disk busy, few enough to stop soon and to be loaded
 /// while the rest is still being stored.
 const AT_ONCE: usize = 256;
-/// Threads that store certificates: each waits for the disk most of the time, and disks sync for several at once.
-const THREADS: usize = 4;
-/// Below this, starting threads costs more than they save.
-const FEW: usize = 4;
 
 /// What nodes serve now, for a certificate that is not in the store yet. Asked by [`Watcher`], answered by whoever may talk to
 /// `HAProxy`.
@@ -279,21 +275,4 @@ impl Task {
             },
         }
     }
-}
-
-/// Does the same with many, on a few threads, and returns what came of each in order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    if items.len() < FEW {
-        return items.iter().map(work).collect();
-    }
-    let size = items.len().div_ceil(THREADS);
-    std::thread::scope(|scope| {
-        let work = &work;
-        let parts: Vec<_> =
-            items.chunks(size).map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>())).collect();
-        parts
-            .into_iter()
-            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::Parts;
 use super::content::{Contents, Found, Identity};
 use super::error::Error;
 use super::events::{Events, Places};
@@ -13,10 +14,9 @@ use super::intake::Wish;
 use super::listing::TICK;
 use super::problems::Problems;
 use super::units::{Changes, Units};
-use super::{Parts, in_parallel};
 use crate::config::Config;
 use crate::model::{CertName, Invalid};
-use crate::store::{Store, Taken};
+use crate::store::{Store, Taken, in_parallel};
 use verdict::schedule;
 
 /// How long something that may be a moment between two writes is not called a problem.

@@ -102,11 +102,3 @@ fn after_lost_events_everything_that_changed_is_found() {
         (vec!["b.pem".to_owned(), "new/c.test/tls.crt".to_owned()], vec!["live/a.test/fullchain.pem".to_owned()],)
     );
 }
-
-#[test]
-fn many_are_done_in_order() {
-    let items: Vec<usize> = (0..1000).collect();
-    assert_eq!(in_parallel(&items, |item| item * 2), (0..1000).map(|item| item * 2).collect::<Vec<_>>());
-    assert_eq!(in_parallel(&items[..2], |item| *item), [0, 1]);
-    assert_eq!(in_parallel(&items[..0], |item| *item), Vec::<usize>::new());
-}

@@ -26,7 +26,7 @@ use crate::bundle::Bundle;
 use crate::haproxy::{Failed, Session};
 use crate::model::{CertName, NodeName, Slot};
 use crate::schedule::Retry;
-use crate::store::{NodeLock, publish};
+use crate::store::{Generation, NodeLock, publish};
 use pace::Pace;
 use prepare::{Ahead, Ready, Wish};
 use together::Open;
@@ -64,18 +64,18 @@ pub(super) struct Job {
 }
 
 impl Reconciler<'_> {
-    /// Brings certificates to every node that lacks them, in this order, each with the number of its generation.
-    pub(super) async fn load(&self, certificates: Vec<(CertName, u64)>, nodes: &mut Nodes<'_>) -> Vec<Failure> {
+    /// Brings certificates to every node that lacks them, in this order, each with its generation.
+    pub(super) async fn load(&self, certificates: Vec<(CertName, Generation)>, nodes: &mut Nodes<'_>) -> Vec<Failure> {
         let mut failures = Vec::new();
         let mut works = work::all(nodes);
         let mut jobs: VecDeque<Wish> = VecDeque::new();
         let mut works_of = |certificate: &CertName| -> BTreeMap<NodeName, Work> {
             works.iter_mut().filter_map(|(node, works)| Some((node.clone(), works.remove(certificate)?))).collect()
         };
-        for (certificate, number) in certificates {
+        for (certificate, generation) in certificates {
             let works = works_of(&certificate);
             if !works.is_empty() {
-                jobs.push_back(Wish::new(certificate, number, works, nodes));
+                jobs.push_back(Wish::new(certificate, generation, works, nodes));
             }
         }
         let mut pace = Pace::new(jobs.iter(), nodes);

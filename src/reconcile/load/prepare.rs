@@ -17,7 +17,7 @@ use crate::config::Node;
 use crate::model::{CertName, NodeName, Sha1, Slot};
 use crate::reconcile::{Error, Failure, Reconciler};
 use crate::store::publish::{self, Draft, Former, Ownership};
-use crate::store::{NodeLock, Staging, Store, crt_list};
+use crate::store::{Generation, NodeLock, Staging, Store, crt_list};
 
 /// The most files of a batch, each of which is open until it is in its place: two batches stay far below the 1024 that a process may
 /// commonly have, and enough are synced together that the disk is quicker than `HAProxy`.
@@ -30,7 +30,7 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// A certificate that is to be loaded.
 pub(super) struct Wish {
     certificate: CertName,
-    number: u64,
+    generation: Generation,
     works: BTreeMap<NodeName, Work>,
     files: Vec<File>,
     /// The nodes on which it is put into a slot.
@@ -85,7 +85,12 @@ pub(super) async fn in_background(mut ahead: Ahead) -> (Ahead, Vec<Result<Ready,
 }
 
 impl Wish {
-    pub(super) fn new(certificate: CertName, number: u64, works: BTreeMap<NodeName, Work>, nodes: &Nodes<'_>) -> Self {
+    pub(super) fn new(
+        certificate: CertName,
+        generation: Generation,
+        works: BTreeMap<NodeName, Work>,
+        nodes: &Nodes<'_>,
+    ) -> Self {
         let published = works.iter().filter(|(_, work)| work.publish).filter_map(|(node, _)| {
             let view = &nodes.views[node];
             let file = view.places[&certificate].file.as_deref()?;
@@ -95,7 +100,7 @@ impl Wish {
         let slot = |node: &NodeName| nodes.views[node].desired.certificates[&certificate].slot.clone();
         let replaced = works.iter().filter(|(_, work)| work.replace).map(|(node, _)| (node.clone(), slot(node)));
         let (files, slots) = (published.collect(), replaced.collect());
-        Self { certificate, number, works, files, slots }
+        Self { certificate, generation, works, files, slots }
     }
 
     /// Whether a node hears of it.
@@ -170,10 +175,9 @@ impl Ahead {
 
     /// Writes the files of one certificate beside their places, and looks whether the lists can be edited.
     fn write(&mut self, mut wish: Wish) -> Result<Ready, Failure> {
-        let bundle = self.store.bundle(&wish.certificate, wish.number);
+        let bundle = self.store.bundle(&wish.certificate, &wish.generation);
         let bundle = bundle.map_err(|error| Failure::of(&wish.certificate, None, error.into()))?;
         let mut drafts = Vec::new();
-        let pem = bundle.combined_pem();
         for (node, work) in &wish.works {
             for list in work.entries.edited().filter(|list| !self.checked.contains(*list)).collect::<Vec<_>>() {
                 let checked = crt_list::check(list.as_ref());
@@ -191,12 +195,11 @@ impl Ahead {
                 if let Some(work) = work {
                     work.former = Some(Former::of(&directory.join(name))?);
                 }
-                publish::draft(directory, name, &pem, ownership)
+                publish::draft(directory, name, bundle.combined_pem(), ownership)
             };
             let draft = write().map_err(|error| Failure::of(&wish.certificate, Some(node), error.into()))?;
             drafts.extend(draft.map(|draft| (node.clone(), draft)));
         }
-        drop(pem);
         Ok(Ready { wish, bundle, drafts, files: Vec::new() })
     }
 
@@ -253,7 +256,7 @@ fn sync_drafts(batch: &mut [Result<Ready, Failure>]) {
 impl Ready {
     /// Judges whether all nodes would take it, without asking them.
     pub(super) fn judged(self, nodes: &Nodes<'_>) -> Result<Job, Failure> {
-        let Self { wish: Wish { certificate, number, works, .. }, bundle, files, .. } = self;
+        let Self { wish: Wish { certificate, generation, works, .. }, bundle, files, .. } = self;
         for (name, work) in &works {
             let view = &nodes.views[name];
             if let Err(limit) = view.info.fits(&view.desired.certificates[&certificate].slot, &bundle) {
@@ -265,6 +268,14 @@ impl Ready {
                 refused.map_err(|error| Failure::of(&certificate, Some(name), error))?;
             }
         }
-        Ok(Job { certificate, number, bundle, works, files, began: Instant::now(), was_streamed: false })
+        Ok(Job {
+            certificate,
+            number: generation.number,
+            bundle,
+            works,
+            files,
+            began: Instant::now(),
+            was_streamed: false,
+        })
     }
 }

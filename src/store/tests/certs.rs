@@ -10,7 +10,7 @@ fn what_was_stored_is_read_back() {
     assert_eq!(fix.store.add(&fix.lock(), &bundle, &meta()).unwrap(), 1);
     let stored = fix.store.current(&name()).unwrap().unwrap();
     assert_eq!(stored, Generation::of(1, meta(), &bundle));
-    assert_eq!(*fix.store.bundle(&name(), 1).unwrap().combined_pem(), *bundle.combined_pem());
+    assert_eq!(fix.store.numbered_bundle(&name(), 1).unwrap().combined_pem(), bundle.combined_pem());
     assert_eq!(fix.store.names().unwrap(), [name()]);
 
     let fullchain = fs::read_to_string(fix.path("certs/example.org/current/fullchain.pem")).unwrap();
@@ -41,7 +41,7 @@ fn only_the_owner_reaches_what_is_stored() {
         }
     }
     assert_eq!(holders, ["certs/example.org/generations/1/privkey.pem", "certs/example.org/journal/privkey.pem"]);
-    assert!(!format!("{:?}", fix.store.bundle(&name(), 1).unwrap()).contains(secret));
+    assert!(!format!("{:?}", fix.store.numbered_bundle(&name(), 1).unwrap()).contains(secret));
 }
 
 #[test]
@@ -116,9 +116,9 @@ fn a_damaged_generation_is_named_and_holds_up_neither_the_others_nor_new_ones() 
     fix.store.add(&lock, &bundle(), &meta()).unwrap();
     fix.store.add(&lock, &bundle(), &meta()).unwrap();
     fs::write(fix.path("certs/example.org/current/privkey.pem"), bundle().key().pem()).unwrap();
-    assert!(matches!(fix.store.bundle(&name(), 2), Err(Error::GenerationDamaged { number: 2, .. })));
+    assert!(matches!(fix.store.numbered_bundle(&name(), 2), Err(Error::GenerationDamaged { number: 2, .. })));
     assert!(fix.store.select(&lock, 2).is_err());
-    assert!(fix.store.bundle(&name(), 1).is_ok());
+    assert!(fix.store.numbered_bundle(&name(), 1).is_ok());
     assert_eq!(fix.store.add(&lock, &bundle(), &meta()).unwrap(), 3);
 }
 
@@ -137,7 +137,7 @@ fn what_was_accepted_is_kept_until_something_else_is() {
     assert_eq!(fix.store.stamp(), before, "nothing has changed");
     (2..10).for_each(|number| assert_eq!(add(), number));
     assert_eq!(fix.store.accepted(&name()), Some(1));
-    assert!(fix.store.bundle(&name(), 1).is_ok());
+    assert!(fix.store.numbered_bundle(&name(), 1).is_ok());
     fix.store.accept(&name(), Some(9)).unwrap();
     assert_eq!(add(), 10);
     assert_eq!((fix.store.accepted(&name()), fix.store.generations(&name()).unwrap().contains(&1)), (Some(9), false));

@@ -70,7 +70,7 @@ fn an_order_that_is_interrupted_anywhere_is_resumed_and_never_placed_twice() {
         issue(&fix.store, &mut authority);
         assert_eq!(authority.0.len(), 1, "one order, interrupted after step {step}");
         let current = fix.store.current(&name()).unwrap().unwrap();
-        let bundle = fix.store.bundle(&name(), current.number).unwrap();
+        let bundle = fix.store.bundle(&name(), &current).unwrap();
         assert_eq!(bundle.key().pem(), authority.0.keys().next().unwrap());
         assert_eq!(fix.store.generations(&name()).unwrap(), [1]);
         assert!(!fix.store.has_journal(&name()).unwrap());

@@ -152,7 +152,7 @@ impl World {
                     assert_eq!(server.shown(asked).as_ref(), Some(&current), "{asked} on {name}");
                 }
                 let file = fs::read_to_string(server.directory.join(format!("{}.pem", kind.name))).unwrap();
-                assert_eq!(file, *Pool::get().item(&current).bundle.combined_pem(), "the file on {name}");
+                assert_eq!(file, Pool::get().item(&current).bundle.combined_pem(), "the file on {name}");
             }
         }
         self.expect_the_rightful();
