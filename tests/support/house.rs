@@ -66,14 +66,18 @@ impl House {
         }
     }
 
-    /// Checks that nothing unfinished lies about: in the state directory, and where HAProxy looks at its next start. A file that was
-    /// being written in the state directory when its writer died is swept by the next one that writes there.
+    /// Checks that nothing unfinished lies about.
     pub fn expect_no_leftovers(&self) {
+        let left = self.leftovers();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+
+    /// What is unfinished: in the state directory, and where HAProxy looks at its next start. A file that was being written in the state
+    /// directory when its writer died is swept by the next one that writes there.
+    pub fn leftovers(&self) -> Vec<String> {
         let directories = self.nodes.iter().map(Haproxy::crt_dir).chain([self.hotcert.state_dir()]);
         let is_swept =
             |path: &String| Path::new(path).starts_with(self.hotcert.state_dir()) && path.contains(".hotcert-");
-        let left: Vec<_> =
-            directories.flat_map(|directory| leftovers(&directory)).filter(|path| !is_swept(path)).collect();
-        assert!(left.is_empty(), "left behind: {left:?}");
+        directories.flat_map(|directory| leftovers(&directory)).filter(|path| !is_swept(path)).collect()
     }
 }
