@@ -11,6 +11,7 @@ mod support;
 
 mod clients;
 mod files;
+mod machine;
 mod node;
 mod others;
 mod parts;

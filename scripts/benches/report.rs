@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plot;
+use crate::{machine, plot};
 
 /// What one part has measured.
 #[derive(Default, Serialize, Deserialize)]
@@ -109,6 +109,7 @@ pub fn write(directory: &Path, parts: &[&str]) {
         }
     }
     let mut text = INTRODUCTION.to_owned();
+    text.push_str(&format!("\nMeasured on {}.\n", machine::described()));
     let rows = aims.iter().map(|aim| {
         let outcome = if aim.is_met { "met".to_owned() } else { format!("missed: {}", aim.why) };
         row(&[aim.what.clone(), aim.wanted.clone(), aim.measured.clone(), outcome])
@@ -121,8 +122,9 @@ pub fn write(directory: &Path, parts: &[&str]) {
 
 const INTRODUCTION: &str = "# Benchmarks\n\n\
 `scripts/bench` writes this page, and the plots on it, from one run beside real HAProxy servers; `scripts/bench quick` does it with \
-fewer certificates in a few minutes. The figures of a row were measured in turn, in the same run, on a machine of two processors \
-that hotcert, HAProxy and all clients share. Ratios carry over to other machines; absolute figures do not.\n\n\
+fewer certificates in a few minutes. The figures of a row were measured in turn, in the same run, on one machine \
+that hotcert, HAProxy and all clients share. Ratios carry over to other machines; absolute figures do not. `TMPDIR` says where the files \
+are.\n\n\
 Each certificate is an ECDSA P-256 leaf with a key of its own and one intermediate, about 2 kB of PEM. HAProxy has two threads and \
 one bind line with a certificate directory unless a row says otherwise.\n";
 
