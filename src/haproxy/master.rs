@@ -14,10 +14,10 @@ use zeroize::Zeroizing;
 use super::command::{Command, Text};
 use super::connect::Connect;
 use super::error::Error;
+use super::greeting::{BEFORE_INFO, open};
 use super::info::{Capabilities, Process, field};
 use super::limit::PayloadLimit;
 use super::listing::LONGEST_LINE;
-use super::session::{BEFORE_INFO, open};
 use crate::model::Address;
 
 /// How long the master's socket may be gone during a reload. Up to 3.0 the master reads its whole configuration meanwhile.

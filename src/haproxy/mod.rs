@@ -20,6 +20,7 @@ mod codec;
 mod command;
 mod connect;
 mod error;
+mod greeting;
 mod info;
 mod limit;
 mod lines;

@@ -27,6 +27,7 @@ mod remove;
 mod report;
 mod rivals;
 mod staples;
+mod stored;
 mod tell;
 mod tickets;
 mod tokens;
@@ -55,16 +56,17 @@ pub use twins::{Twins, strangers};
 pub use workers::{OldWorker, Outdated, Workers};
 
 use compare::Before;
+pub(crate) use stored::Stored;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::bundle::Bundle;
 use crate::clock::Clock;
-use crate::config::{Certificate, Config, Node};
+use crate::config::{Config, Node};
 use crate::haproxy::{self, Connect, Session};
 use crate::model::{CertName, NodeName, chain};
 use crate::schedule::Retry;
-use crate::store::{self, Generation, Meta, Source, Stamp, Store, in_parallel};
+use crate::store::{self, Generation, Meta, Source, Store};
 
 /// How long a round waits for another process of ours to finish with a node. A round takes seconds at most.
 const LOCK_DEADLINE: Duration = Duration::from_secs(30);
@@ -96,28 +98,6 @@ pub struct Reconciler<'a> {
 
 /// The certificates that somebody wants to hear of. A round is always about all, for they may compete for names.
 pub type Scope<'a> = Option<&'a BTreeSet<CertName>>;
-
-/// Everything that was read from disk for a round.
-#[derive(Default)]
-pub(crate) struct Stored {
-    /// What the store was stamped with before anything was read.
-    stamp: Stamp,
-    /// What should be served.
-    generations: BTreeMap<CertName, Generation>,
-    /// What is current, and left alone for now: its nodes have not accepted it, and not all of them are at hand in this round.
-    waiting: BTreeMap<CertName, Generation>,
-    /// What is current, and was taken out of service when it was revoked.
-    withdrawn: BTreeMap<CertName, Generation>,
-    failures: Vec<Failure>,
-}
-
-/// What is stored of one certificate: see [`Stored`].
-#[derive(Default)]
-struct Found {
-    generation: Option<Generation>,
-    waiting: Option<Generation>,
-    withdrawn: Option<Generation>,
-}
 
 /// Everything that was seen of the nodes.
 #[derive(Default)]
@@ -278,48 +258,6 @@ impl Reconciler<'_> {
             return Err(haproxy::Error::Away { address: node.socket.clone() });
         }
         Session::open(self.connect, node.endpoint()).await
-    }
-
-    /// Reads the generation of every certificate that should be served.
-    fn read_store(&self) -> Stored {
-        // What is stored while this reads is read again by whoever compares.
-        let mut stored = Stored { stamp: self.store.stamp(), ..Stored::default() };
-        let certificates: Vec<_> = self.config.certificates.values().collect();
-        for (certificate, found) in certificates.iter().zip(in_parallel(&certificates, |it| self.read_one(it))) {
-            match found {
-                Ok(Found { generation, waiting, withdrawn }) => {
-                    let with_name = |generation| (certificate.name.clone(), generation);
-                    stored.generations.extend(generation.map(with_name));
-                    stored.waiting.extend(waiting.map(with_name));
-                    stored.withdrawn.extend(withdrawn.map(with_name));
-                }
-                Err(error) => stored.failures.push(Failure::of(&certificate.name, None, Error::Store(error))),
-            }
-        }
-        stored
-    }
-
-    /// The same, or what was read before where nothing was stored since.
-    fn read_store_again(&self, before: Option<Stored>) -> Stored {
-        let is_new = |stored: &Stored| stored.stamp == self.store.stamp() && stored.failures.is_empty();
-        before.filter(is_new).unwrap_or_else(|| self.read_store())
-    }
-
-    fn read_one(&self, certificate: &Certificate) -> Result<Found, store::Error> {
-        let name = &certificate.name;
-        let Some(current) = self.store.current(name)? else { return Ok(Found::default()) };
-        if current.is_withdrawn() {
-            return Ok(Found { withdrawn: Some(current), ..Found::default() });
-        }
-        if self.has_all_nodes_of(certificate) {
-            return Ok(Found { generation: Some(current), ..Found::default() });
-        }
-        let accepted = self.store.accepted(name);
-        if accepted == Some(current.number) {
-            return Ok(Found { generation: Some(current), ..Found::default() });
-        }
-        let generation = accepted.map(|number| self.store.generation(name, number)).transpose()?;
-        Ok(Found { generation, waiting: Some(current), withdrawn: None })
     }
 
     /// Looks at every node, on a fresh connection to each.

@@ -1,6 +1,7 @@
 use super::super::Progress;
 use super::super::testing::{CLOSE, Peer, SILENCE, bundle, described, slot};
 use super::*;
+use crate::haproxy::Level;
 use crate::schedule::Retry;
 
 #[tokio::test]
