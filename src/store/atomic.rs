@@ -119,26 +119,37 @@ pub(super) fn replace(target: &Path, bytes: &[u8], access: Access) -> Result<(),
     sync_directory(directory)
 }
 
-/// Writes a new file in a directory that nobody knows yet.
-pub(super) fn create(target: &Path, bytes: &[u8], access: Access) -> Result<(), Error> {
-    let mut file = new_file(target).map_err(io("create", target))?;
-    fill(&mut file, target, bytes, access)?;
-    file.sync_all().map_err(io("sync", target))?;
-    tracing::trace!(target: "hotcert::step", "store: file of a generation written");
-    Ok(())
+/// Writes new files into a directory that nobody knows yet, and syncs them together with it.
+pub(super) fn create_all(directory: &Path, files: &[(&str, &[u8])], access: Access) -> Result<(), Error> {
+    let mut written = Vec::with_capacity(files.len());
+    for (name, bytes) in files {
+        let target = directory.join(name);
+        let mut file = new_file(&target).map_err(io("create", &target))?;
+        fill(&mut file, &target, bytes, access)?;
+        tracing::trace!(target: "hotcert::step", "store: file of a generation written");
+        written.push((target, file));
+    }
+    let synced = on_threads(SYNCED_AT_ONCE, &written, |(target, file)| file.sync_all().map_err(io("sync", target)));
+    synced.into_iter().collect::<Result<(), Error>>()?;
+    sync_directory(directory)
 }
 
 /// Makes one directory, 0700, and syncs its parent; one that exists is left as it is.
 pub(super) fn make_directory(path: &Path, owner: Option<(u32, u32)>) -> Result<(), Error> {
+    if new_directory(path, owner)? { sync_directory(directory_of(path)) } else { Ok(()) }
+}
+
+/// Makes one directory, 0700, whose name does not have to last; `false` where it exists, and is left as it is.
+pub(super) fn new_directory(path: &Path, owner: Option<(u32, u32)>) -> Result<bool, Error> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
         Err(error) => return Err(io("create", path)(error)),
     }
     if let Some((uid, gid)) = owner {
         std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(io("change the owner of", path))?;
     }
-    sync_directory(directory_of(path))
+    Ok(true)
 }
 
 /// Makes everything last on the file systems on which these files are. Before Linux 5.8 a failure of the disk is not told here.

@@ -326,17 +326,20 @@ impl Store {
     }
 
     fn write_generation(&self, place: &Path, bundle: &Bundle, meta: &Meta) -> Result<(), Error> {
-        atomic::make_directory(place, self.owner)?;
+        // What is in it lasts before it gets its name, and the name is what is synced then.
+        atomic::new_directory(place, self.owner)?;
         let (leaf, chain) = (bundle.leaf_pem(), bundle.chain_pem());
         let Generation { meta, facts, chain: prints, published, revoked, .. } = Generation::of(0, meta.clone(), bundle);
         let meta = MetaFile { meta, facts, chain: prints, published, revoked };
-        let write = |file: &str, bytes: &[u8]| atomic::create(&place.join(file), bytes, self.private());
-        write(CERT, leaf.as_bytes())?;
-        write(CHAIN, chain.as_bytes())?;
-        write(FULLCHAIN, format!("{leaf}{chain}").as_bytes())?;
-        write(KEY, bundle.key().pem().as_bytes())?;
-        write(META, &to_json(&place.join(META), &meta)?)?;
-        atomic::sync_directory(place)
+        let (fullchain, meta) = (format!("{leaf}{chain}"), to_json(&place.join(META), &meta)?);
+        let files = [
+            (CERT, leaf.as_bytes()),
+            (CHAIN, chain.as_bytes()),
+            (FULLCHAIN, fullchain.as_bytes()),
+            (KEY, bundle.key().pem().as_bytes()),
+            (META, meta.as_slice()),
+        ];
+        atomic::create_all(place, &files, self.private())
     }
 
     /// Deletes old generations; each is hidden by a rename first, so that none is ever seen half deleted.
