@@ -43,6 +43,7 @@ pages! {
     adopting "docs/adopting.md"
     authorities "docs/authorities.md"
     behind "docs/behind-an-existing-set-up.md"
+    benchmarks "docs/benchmarks/README.md"
     client_certificates "docs/client-certificates.md"
     comparison "docs/comparison.md"
     containers "docs/containers.md"

@@ -109,7 +109,8 @@ pub fn part(scale: &Scale) -> Section {
             "median ≤ 50 ms, longest of 21 ≤ 150 ms",
             format!("{}, {}", ms(median), ms(longest)),
             median <= Duration::from_millis(50) && longest <= Duration::from_millis(150),
-            "a new generation is synced to disk file by file before anything else sees it",
+            "a file is only taken once it has rested, its generation is synced to disk before it is loaded, and the round looks at all \
+             certificates first",
         );
     }
     let columns = ["HAProxy", "watched", "one file, median", "longest", "all files", "idle", "resident"];

@@ -83,7 +83,7 @@ const FULL: Scale = Scale {
     watched: 1000,
     grown: 1000,
     idle: Duration::from_secs(10),
-    limit: Duration::from_mins(6),
+    limit: Duration::from_mins(10),
 };
 
 fn main() -> ExitCode {
