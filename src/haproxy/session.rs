@@ -199,7 +199,7 @@ impl Session {
         Ok(())
     }
 
-    /// What a slot holds, with its private key, as PEM; for a version with [`Capabilities::dump`].
+    /// What a slot holds, with its private key, as PEM; for a version with [`Capabilities::dump`](super::Capabilities::dump).
     pub async fn dump(&mut self, slot: &Slot) -> Result<Zeroizing<String>, Error> {
         let command = Command::Dump(slot);
         self.wire.expect_secret();
