@@ -17,6 +17,7 @@ mod others;
 mod parts;
 mod plot;
 mod report;
+mod start;
 mod stock;
 mod swap;
 mod sync;
@@ -44,7 +45,7 @@ const PARTS: [Part; 6] = [
     ("drift", parts::drift),
     ("files", files::part),
     ("traffic", parts::traffic),
-    ("start", parts::start),
+    ("start", start::part),
     ("growth", parts::growth),
 ];
 
@@ -73,7 +74,7 @@ const QUICK: Scale = Scale {
     watched: 200,
     grown: 200,
     idle: Duration::from_secs(3),
-    limit: Duration::from_mins(2),
+    limit: Duration::from_mins(4),
 };
 
 const FULL: Scale = Scale {
@@ -83,7 +84,7 @@ const FULL: Scale = Scale {
     watched: 1000,
     grown: 1000,
     idle: Duration::from_secs(10),
-    limit: Duration::from_mins(10),
+    limit: Duration::from_mins(12),
 };
 
 fn main() -> ExitCode {

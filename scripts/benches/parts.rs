@@ -1,18 +1,15 @@
-//! Drift checks, clients meanwhile, start-up and memory, growth.
+//! Drift checks, clients meanwhile, growth.
 
-use std::fs;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clients::{Clients, Waits};
 use crate::node::{Node, Shape};
 use crate::others;
-use crate::report::{Chart, Section, Series, mb, median, ms, number, rate};
+use crate::report::{Chart, Section, Series, mb, median, ms, rate};
 use crate::stock::{Root, Stock};
 use crate::support::HaproxyVersion;
-use crate::sync::{configuration, hotcert, program};
-use crate::usage::Usage;
+use crate::sync::hotcert;
 use crate::{Scale, VERSIONS};
 
 pub fn drift(scale: &Scale) -> Section {
@@ -131,82 +128,6 @@ pub fn traffic(scale: &Scale) -> Section {
         along: None,
         series: bars,
     });
-    section
-}
-
-pub fn start(scale: &Scale) -> Section {
-    let mut section = Section::new(
-        "Start-up and memory",
-        "`hotcert run` with everything in step: until it is ready, and what it has resident ten seconds later. A reload of HAProxy \
-         beside it: what it takes, and what both processes have resident while the old one still serves a connection.",
-    );
-    let mut rows = Vec::new();
-    let root = Root::new();
-    let state = root.join("state");
-    for &count in [0].iter().chain(scale.looked_at) {
-        let stock = Stock::new(count.max(1));
-        if count > 0 {
-            stock.fill(&state, &root, 1);
-        } else {
-            fs::create_dir_all(&state).unwrap();
-            fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        }
-        let node = Node::start(Shape::of(HaproxyVersion::V3_2), &stock, &root, 0);
-        let config = root.join("hotcert.toml");
-        fs::write(&config, configuration(&[&node], &state, None)).unwrap();
-        let log = root.join("log");
-        let began = Instant::now();
-        let mut child = Command::new(program())
-            .args(["run", "--config"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        while !fs::read_to_string(&log).unwrap().contains("ready") && began.elapsed() < Duration::from_mins(2) {
-            thread::sleep(Duration::from_millis(5));
-        }
-        let ready = began.elapsed();
-        thread::sleep(Duration::from_secs(10));
-        let usage = Usage::of(child.id());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let haproxy = node.usage();
-        rows.push(vec![
-            count.to_string(),
-            ms(ready),
-            mb(usage.resident),
-            mb(usage.peak),
-            mb(haproxy.resident),
-            ms(node.started_in),
-        ]);
-        let most = match count {
-            0 => 12e6,
-            10_000 => 25e6,
-            100_000 => 60e6,
-            _ => continue,
-        };
-        section.aim(
-            &format!("memory with {count}"),
-            &format!("≤ {:.0} MB", most / 1e6),
-            mb(usage.resident),
-            number(usage.resident / 1000) * 1000.0 <= most,
-            "the report, the names and the configuration of each certificate are kept besides its fingerprints, and the program itself is \
-             larger since it is built for speed",
-        );
-        if count == 10_000 {
-            section.aim(
-                "start with 10000 in step",
-                "ready within 2 s",
-                ms(ready),
-                ready <= Duration::from_secs(2),
-                "the disk is slow",
-            );
-        }
-    }
-    let columns = ["certificates", "ready after", "resident", "most", "HAProxy 3.2 resident", "HAProxy's own start"];
-    section.table(&columns, rows);
     section
 }
 

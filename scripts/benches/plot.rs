@@ -61,6 +61,8 @@ pub fn draw(chart: &Chart) -> String {
     }
     let count = f64::from(u32::try_from(chart.series.len()).unwrap());
     let mut legend = LEFT;
+    // Over all bars, so that none hides the figure of its neighbour.
+    let mut figures = String::new();
     for (at, (series, colour)) in chart.series.iter().zip(COLOURS.iter().cycle()).enumerate() {
         svg.push_str(&format!(
             "<rect x=\"{legend:.1}\" y=\"32\" width=\"10\" height=\"10\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"41\">{}</text>\n",
@@ -83,10 +85,12 @@ pub fn draw(chart: &Chart) -> String {
                 let left = x(label) + width * (f64::from(u32::try_from(at).unwrap()) - count / 2.0);
                 let top = y(*value);
                 svg.push_str(&format!(
-                    "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{colour}\"/>\
-                     <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\">{}</text>\n",
+                    "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{colour}\"/>\n",
                     width - 2.0,
                     HEIGHT - BOTTOM - top,
+                ));
+                figures.push_str(&format!(
+                    "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"8\">{}</text>\n",
                     left + width / 2.0,
                     top - 3.0,
                     short(*value)
@@ -94,7 +98,7 @@ pub fn draw(chart: &Chart) -> String {
             }
         }
     }
-    svg + "</svg>\n"
+    svg + &figures + "</svg>\n"
 }
 
 fn dot(x: f64, y: f64, colour: &str, value: f64) -> String {
