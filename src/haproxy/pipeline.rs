@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::command::Command;
 use super::error::Error;
-use super::reply::{self, Rejection, SetReply};
-use super::session::{Session, accept, rejected};
+use super::reply::{self, Rejection};
+use super::session::{Session, accept};
+use super::transaction::{NotOpened, opened};
 use super::wire::{FEW, OUTSTANDING, Wire};
 use crate::bundle::Bundle;
 use crate::model::Slot;
@@ -143,31 +144,18 @@ impl Session {
         set: &str,
         shown: &str,
     ) -> Result<Result<(), Error>, Error> {
-        let foreign = || Error::ForeignTransaction { slot: slot.clone() };
-        let (open, error) = match SetReply::of(set) {
-            SetReply::Created(name) if name == slot.as_str() => {
-                tracing::trace!(target: "hotcert::step", "haproxy: certificate set");
-                match self.loaded(Command::ShowTransaction(slot), shown) {
-                    Ok(Some(loaded)) if loaded.is(bundle.facts()) => return Ok(Ok(())),
-                    Ok(_) => (Some(slot.clone()), foreign()),
-                    Err(error) => (Some(slot.clone()), error),
-                }
-            }
-            SetReply::Created(name) | SetReply::Updated(name) => (name.parse().ok(), foreign()),
-            SetReply::Rejected(rejection) => (None, rejected(Command::Set(slot, bundle), rejection)),
+        let (open, error) = match opened(slot, bundle, set) {
+            Ok(()) => match self.is_shown(slot, bundle.facts(), shown) {
+                Ok(true) => return Ok(Ok(())),
+                Ok(false) => (Some(slot.clone()), Error::ForeignTransaction { slot: slot.clone() }),
+                Err(error) => (Some(slot.clone()), error),
+            },
+            Err(NotOpened { open, error }) => (open, error),
         };
         if let Some(open) = open {
             self.end(&open).await?;
         }
         Ok(Err(error))
-    }
-
-    /// Ends a transaction that may be open.
-    async fn end(&mut self, slot: &Slot) -> Result<(), Error> {
-        match self.abort_stale(slot).await {
-            Err(error) if error.rejection() != Some(&Rejection::NoTransaction) => Err(error),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -180,14 +168,9 @@ async fn is_left_open(
     mut tell: impl FnMut(Progress) + Send,
 ) -> Result<bool, Error> {
     let (set, commit, abort) = (Command::Set(slot, bundle), Command::Commit(slot), Command::Abort(slot));
-    let opened = match SetReply::of(&wire.receive(set).await?) {
-        SetReply::Created(name) if name == slot.as_str() => Ok(()),
-        SetReply::Created(_) | SetReply::Updated(_) => Err(Error::ForeignTransaction { slot: slot.clone() }),
-        SetReply::Rejected(rejection) => Err(rejected(set, rejection)),
-    };
+    let opened = opened(slot, bundle, &wire.receive(set).await?).map_err(|NotOpened { error, .. }| error);
     let is_opened = opened.is_ok();
     if is_opened {
-        tracing::trace!(target: "hotcert::step", "haproxy: certificate set");
         tell(Progress::Accepted);
     }
     let committed = wire.receive(commit).await?;
@@ -209,3 +192,6 @@ fn has_ended(aborted: &str, slot: &Slot) -> bool {
     aborted == format!("Transaction aborted for certificate '{slot}'!")
         || matches!(Rejection::of(aborted), Rejection::NoTransaction)
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,10 @@ impl Session {
             Ok(replies) => replies,
             Err(error) => return Err(self.failed(error)),
         };
-        let staged = self.opened(slot, bundle, &reply).await?;
+        if let Err(NotOpened { open, error }) = opened(slot, bundle, &reply) {
+            return Err(self.undo(open.as_ref(), error).await);
+        }
+        let staged = Staged { session: self, slot: slot.clone(), facts: bundle.facts().clone() };
         match staged.is_shown(&shown) {
             Ok(true) => Ok(staged),
             Ok(false) => Err(staged.undo_foreign().await),
@@ -51,20 +54,10 @@ impl Session {
         }
     }
 
-    /// Judges the reply to the command that opens a transaction.
-    async fn opened(self, slot: &Slot, bundle: &Bundle, reply: &str) -> Result<Staged, Box<Failed>> {
-        match SetReply::of(reply) {
-            SetReply::Created(name) if name == slot.as_str() => {}
-            SetReply::Created(name) | SetReply::Updated(name) => {
-                let name: Option<Slot> = name.parse().ok();
-                return Err(self.undo(name.as_ref(), Error::ForeignTransaction { slot: slot.clone() }).await);
-            }
-            SetReply::Rejected(rejection) => {
-                return Err(self.failed(rejected(Command::Set(slot, bundle), rejection)));
-            }
-        }
-        tracing::trace!(target: "hotcert::step", "haproxy: certificate set");
-        Ok(Staged { session: self, slot: slot.clone(), facts: bundle.facts().clone() })
+    /// Whether the reply to [`Command::ShowTransaction`] describes what has these facts.
+    pub(super) fn is_shown(&self, slot: &Slot, facts: &Facts, reply: &str) -> Result<bool, Error> {
+        let open = self.loaded(Command::ShowTransaction(slot), reply)?;
+        Ok(open.is_some_and(|loaded| loaded.is(facts)))
     }
 
     pub(super) fn failed(self, error: Error) -> Box<Failed> {
@@ -76,13 +69,43 @@ impl Session {
     pub(super) async fn undo(mut self, slot: Option<&Slot>, error: Error) -> Box<Failed> {
         if let Some(slot) = slot
             && self.is_in_step()
-            && let Err(after) = self.abort_stale(slot).await
-            && after.rejection() != Some(&Rejection::NoTransaction)
+            && let Err(after) = self.end(slot).await
         {
             tracing::warn!(%slot, error = %after, "a transaction could not be aborted");
             return Box::new(Failed { error, session: None });
         }
         self.failed(error)
+    }
+
+    /// Ends a transaction that may be open.
+    pub(super) async fn end(&mut self, slot: &Slot) -> Result<(), Error> {
+        match self.abort_stale(slot).await {
+            Err(error) if error.rejection() != Some(&Rejection::NoTransaction) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// No transaction of ours was opened.
+pub(super) struct NotOpened {
+    /// The one that the bundle went into, where it is known: it is to be ended.
+    pub(super) open: Option<Slot>,
+    pub(super) error: Error,
+}
+
+/// Judges the reply to the command that opens a transaction.
+pub(super) fn opened(slot: &Slot, bundle: &Bundle, reply: &str) -> Result<(), NotOpened> {
+    match SetReply::of(reply) {
+        SetReply::Created(name) if name == slot.as_str() => {
+            tracing::trace!(target: "hotcert::step", "haproxy: certificate set");
+            Ok(())
+        }
+        SetReply::Created(name) | SetReply::Updated(name) => {
+            Err(NotOpened { open: name.parse().ok(), error: Error::ForeignTransaction { slot: slot.clone() } })
+        }
+        SetReply::Rejected(rejection) => {
+            Err(NotOpened { open: None, error: rejected(Command::Set(slot, bundle), rejection) })
+        }
     }
 }
 
@@ -150,8 +173,7 @@ impl Staged {
 
     /// Whether what is open is what was staged, by the description of it.
     fn is_shown(&self, reply: &str) -> Result<bool, Error> {
-        let open = self.session.loaded(Command::ShowTransaction(&self.slot), reply)?;
-        Ok(open.is_some_and(|loaded| loaded.is(&self.facts)))
+        self.session.is_shown(&self.slot, &self.facts, reply)
     }
 
     async fn undo_foreign(self) -> Box<Failed> {
