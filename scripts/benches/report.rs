@@ -121,7 +121,7 @@ pub fn write(directory: &Path, parts: &[&str]) {
 }
 
 const INTRODUCTION: &str = "# Benchmarks\n\n\
-`scripts/bench` writes this page, and the plots on it, from one run beside real HAProxy servers; `scripts/bench quick` does it with \
+`scripts/bench` writes this page, and the plots on it, each part from one run beside real HAProxy servers; `scripts/bench quick` does it with \
 fewer certificates in a few minutes. The figures of a row were measured in turn, in the same run, on one machine \
 that hotcert, HAProxy and all clients share. Ratios carry over to other machines; absolute figures do not. `TMPDIR` says where the files \
 are.\n\n\

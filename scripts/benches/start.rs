@@ -1,7 +1,6 @@
 //! What a daemon takes to start and has resident, and what a reload of `HAProxy` takes beside one renewal.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,6 +12,7 @@ use crate::node::{Node, Shape};
 use crate::report::{Section, mb, ms, number};
 use crate::stock::{Root, Stock};
 use crate::support::HaproxyVersion;
+use crate::support::http::http_get;
 use crate::support::net::Port;
 use crate::sync::{configuration, hotcert, program};
 use crate::usage::Usage;
@@ -95,12 +95,10 @@ fn daemon(config: &Path, text: &str, observe: Option<&Port>) -> (Duration, Usage
         thread::sleep(Duration::from_millis(5));
     }
     let ready = began.elapsed();
-    for path in observed.iter().flat_map(|_| ["/metrics", "/"]) {
-        let mut stream = TcpStream::connect(observed.unwrap()).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 200"), "{path}: {}", String::from_utf8_lossy(&answer));
+    if let Some(address) = observed {
+        for path in ["/metrics", "/"] {
+            assert_eq!(http_get(address, "localhost", path).unwrap().status, 200, "{path}");
+        }
     }
     thread::sleep(SETTLED);
     let usage = Usage::of(child.id());
