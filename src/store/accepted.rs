@@ -31,7 +31,7 @@ impl Store {
         }
         let Some(number) = number else {
             remove(&self.certificate(name).join(ACCEPTED))?;
-            self.noted_as_accepted();
+            self.noted_as_accepted(name);
             return Ok(());
         };
         match self.accept_soon(name, number)? {
@@ -47,12 +47,12 @@ impl Store {
             return Ok(None);
         }
         self.point(name, ACCEPTED, number)?;
-        self.noted_as_accepted();
+        self.noted_as_accepted(name);
         Ok(Some(self.certificate(name)))
     }
 
-    fn noted_as_accepted(&self) {
+    fn noted_as_accepted(&self, name: &CertName) {
         tracing::trace!(target: "hotcert::step", "store: generation accepted");
-        self.touch();
+        self.touch(name);
     }
 }

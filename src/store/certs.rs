@@ -237,7 +237,7 @@ impl Store {
         }
         self.lead(name, CURRENT, number)?;
         tracing::trace!(target: "hotcert::step", "store: generation current");
-        self.touch();
+        self.touch(name);
         Ok(())
     }
 
@@ -264,13 +264,19 @@ impl Store {
     pub fn remember<T: Serialize>(&self, lock: &CertLock, settings: &T) -> Result<(), Error> {
         self.write_json(&self.settings_path(lock.name()), settings)?;
         tracing::trace!(target: "hotcert::step", "store: settings remembered");
-        self.touch();
+        self.touch(lock.name());
         Ok(())
     }
 
     /// What was remembered.
     pub fn remembered<T: DeserializeOwned>(&self, name: &CertName) -> Result<Option<T>, Error> {
         read::json(&self.settings_path(name))
+    }
+
+    /// Whether anything is remembered.
+    #[must_use]
+    pub fn remembers(&self, name: &CertName) -> bool {
+        self.settings_path(name).exists()
     }
 
     /// What was remembered of all certificates, and what could not be read.
@@ -302,7 +308,8 @@ impl Store {
         self.certificate(name).join("settings.json")
     }
 
-    pub(super) fn current_number(&self, name: &CertName) -> Result<Option<u64>, Error> {
+    /// The number of the generation that should be served.
+    pub fn current_number(&self, name: &CertName) -> Result<Option<u64>, Error> {
         let path = self.certificate(name).join(CURRENT);
         let broken = |reason| Error::CurrentBroken { name: name.clone(), path: path.clone(), reason };
         let target = match fs::read_link(&path) {

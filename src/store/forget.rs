@@ -27,7 +27,7 @@ impl Store {
             Err(error) => return Err(io("remove", &place)(error)),
         }
         tracing::trace!(target: "hotcert::step", "store: certificate forgotten");
-        self.touch();
+        self.touch(name);
         self.clear_forgotten()?;
         tracing::trace!(target: "hotcert::step", "store: forgotten certificate deleted");
         Ok(())

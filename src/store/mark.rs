@@ -25,7 +25,7 @@ impl Store {
             is_new: matches!(current, Ok(None)),
             current: current.unwrap_or_default(),
             generations: self.generations(name)?,
-            is_remembered: self.settings_path(name).exists(),
+            is_remembered: self.remembers(name),
         })
     }
 
@@ -58,7 +58,7 @@ impl Store {
             let _ = fs::remove_dir(self.generations_of(name)).and_then(|()| fs::remove_dir(self.certificate(name)));
         }
         tracing::trace!(target: "hotcert::step", "store: went back to the mark");
-        self.touch();
+        self.touch(name);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@
 //!   certs/<name>/settings.json                         certs.rs
 //!   certs/<name>/watched.json                          watched.rs
 //!   certs/<name>/journal/privkey.pem, order.json       journal.rs
-//!   certs/                                             its time of change: stamp.rs
+//!   certs/, certs/<name>/                              their times of change: stamp.rs
 //!   certs/<name>/renewal.json                          renewal.rs
 //!   authorities/<authority>.json                       budget.rs
 //!   nodes/<node>.json                                  staging.rs
@@ -85,7 +85,7 @@ pub use revoked::Revocation;
 pub use scratch::Scratch;
 pub use socket::{CONTROL_SOCKET, ControlSocket, within};
 pub use staging::Staging;
-pub use stamp::Stamp;
+pub use stamp::{Changed, Stamp};
 pub use tickets::Tickets;
 pub use tokens::{Place, Token};
 pub use told::{Letter, Seen, Told};

@@ -43,7 +43,7 @@ impl Store {
         meta.insert("revoked".to_owned(), to_value(&path, revocation)?);
         self.write_json(&path, &meta)?;
         tracing::trace!(target: "hotcert::step", "store: revocation noted");
-        self.touch();
+        self.touch(lock.name());
         Ok(())
     }
 }

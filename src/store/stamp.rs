@@ -1,36 +1,84 @@
-//! Telling cheaply whether any certificate has changed, whichever process changed it.
+//! Telling cheaply which certificates have changed, whichever process changed them.
 //!
-//! Whoever changes what should be served sets the time of the directory `certs`; whoever wants to know looks at that, which is
-//! one call however many certificates there are. It is a hint that saves waiting for the next look, so it need not be durable.
+//! Whoever changes what should be served of a certificate sets the time of its directory, and of the directory `certs`; whoever
+//! wants to know whether anything has changed looks at the latter, which is one call however many certificates there are, and at
+//! the others only then. Both are hints that save waiting for the next look, so they need not be durable.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
-use super::Store;
+use super::{Error, Store};
+use crate::model::CertName;
+
+/// How long before a stamp it may have been set that something was changed, though it was seen only after it: one process may be
+/// held up between the clock and the disk while another one goes on, and some file systems keep whole seconds.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// The state of all certificates, to be compared with an earlier one. Later ones are greater while the clock is not set back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Stamp(i64, i64);
 
+impl Stamp {
+    fn of(found: &fs::Metadata) -> Self {
+        Self(found.mtime(), found.mtime_nsec())
+    }
+}
+
+/// What may have changed since a stamp ([`Store::changed_since`]).
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// Every certificate of which something is stored.
+    pub all: BTreeSet<CertName>,
+    /// Those of them of which something was written since, or shortly before.
+    pub written: BTreeSet<CertName>,
+    /// Those of which it was written, too, what is remembered.
+    pub remembered: BTreeSet<CertName>,
+}
+
 impl Store {
     /// The present state. A store without certificates has one too.
     #[must_use]
     pub fn stamp(&self) -> Stamp {
-        let found = fs::metadata(self.root.join("certs"));
-        found.map_or_else(|_| Stamp::default(), |found| Stamp(found.mtime(), found.mtime_nsec()))
+        fs::metadata(self.root.join("certs")).map_or_else(|_| Stamp::default(), |found| Stamp::of(&found))
     }
 
-    /// Says that something has changed.
-    pub(super) fn touch(&self) {
+    /// Which certificates may have changed since the store had this stamp; `None` when that cannot be said, for the clock was set
+    /// back.
+    pub fn changed_since(&self, stamp: Stamp) -> Result<Option<Changed>, Error> {
+        if self.stamp() < stamp {
+            return Ok(None);
+        }
+        let since = Stamp(stamp.0.saturating_sub_unsigned(SLACK.as_secs()), stamp.1);
+        let is_later = |path: &Path| fs::metadata(path).is_ok_and(|found| Stamp::of(&found) >= since);
+        let mut changed = Changed::default();
+        for name in self.names()? {
+            if is_later(&self.certificate(&name)) {
+                if is_later(&self.settings_path(&name)) {
+                    changed.remembered.insert(name.clone());
+                }
+                changed.written.insert(name.clone());
+            }
+            changed.all.insert(name);
+        }
+        Ok(Some(changed))
+    }
+
+    /// Says that a certificate has changed.
+    pub(super) fn touch(&self, name: &CertName) {
         // The kernel's own stamp has the resolution of its tick, in which much can happen.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Timespec { tv_sec: now.as_secs().cast_signed(), tv_nsec: now.subsec_nanos().into() };
         let times = Timestamps { last_access: now, last_modification: now };
-        if let Err(error) = rustix::fs::utimensat(CWD, self.root.join("certs"), &times, AtFlags::empty()) {
-            tracing::debug!(%error, "the store could not be stamped");
+        // The certificate's own first: who sees the other is to find it. It may be gone altogether.
+        for directory in [self.certificate(name), self.root.join("certs")] {
+            if let Err(error) = rustix::fs::utimensat(CWD, &directory, &times, AtFlags::empty()) {
+                tracing::debug!(directory = %directory.display(), %error, "the store could not be stamped");
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use super::*;
-use crate::model::Sha1;
+use crate::model::{RevocationReason, Sha1};
 
 pub(super) const DIRECTORY: &str = "https://acme.example:14000/dir";
 
@@ -294,4 +294,42 @@ fn the_stamp_changes_with_every_change_of_a_certificate_and_only_then() {
     fix.store.select(&lock, 1).unwrap();
     fix.store.current(&name()).unwrap();
     assert!(!changed());
+}
+
+#[test]
+fn what_was_written_since_a_stamp_is_told_of_and_what_lay_there_before_is_not() {
+    let fix = Fixture::new();
+    let lock = fix.lock();
+    let long_ago = |path: &str| {
+        let file = fs::File::open(fix.path(path)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000)).unwrap();
+    };
+    let all_is_old = || {
+        for path in ["certs/example.org", "certs/example.org/settings.json", "certs"] {
+            long_ago(path);
+        }
+        fix.store.touch(&"another".parse().unwrap());
+        fix.store.stamp()
+    };
+    fix.store.add(&lock, &bundle(), &meta()).unwrap();
+    fix.store.remember(&lock, &["example.org"]).unwrap();
+    let told = |since| {
+        let changed = fix.store.changed_since(since).unwrap().unwrap();
+        assert_eq!(changed.all, BTreeSet::from([name()]));
+        (changed.written.contains(&name()), changed.remembered.contains(&name()))
+    };
+
+    let stamp = all_is_old();
+    assert_eq!(told(stamp), (false, false));
+    let revocation =
+        Revocation { at: at("2026-11-22T15:00:00Z"), reason: RevocationReason::Superseded, detached: false };
+    fix.store.note_revoked(&lock, 1, &revocation).unwrap();
+    assert_eq!(told(stamp), (true, false), "what changes deep inside counts");
+    let stamp = all_is_old();
+    fix.store.remember(&lock, &["example.net"]).unwrap();
+    assert_eq!(told(stamp), (true, true));
+
+    let stamp = fix.store.stamp();
+    long_ago("certs");
+    assert!(fix.store.changed_since(stamp).unwrap().is_none(), "nobody knows after the clock was set back");
 }
