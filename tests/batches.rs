@@ -241,6 +241,7 @@ fn round(count: usize, pace: &str) -> Duration {
         stop: CancellationToken::new(),
         away: BTreeSet::new(),
         pushes: Pushes::default(),
+        few: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {

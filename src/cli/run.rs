@@ -35,7 +35,7 @@ fn config(global: &Global, args: &Run) -> Result<Config, Failure> {
 /// The roots to trust: also those that something remembered was ordered from.
 fn loaded(config: Config, store: &Store) -> Result<Loaded, Failure> {
     let App { trust, .. } = App::new(config.clone(), store.clone(), Stop::Signals)?.with_trust()?;
-    Ok(Loaded { config, trust, stamp: Stamp::default() })
+    Ok(Loaded { config: Arc::new(config), trust: Arc::new(trust), stamp: Stamp::default() })
 }
 
 impl Shell for CommandLine {

@@ -170,6 +170,30 @@ impl Config {
         Ok(config)
     }
 
+    /// The same with no more than these certificates, and without where each value came from.
+    #[must_use]
+    pub fn with_only(&self, names: &BTreeSet<CertName>) -> Self {
+        let certificates = names.iter().filter_map(|name| self.certificates.get_key_value(name));
+        Self {
+            state_dir: self.state_dir.clone(),
+            trust: self.trust.clone(),
+            resolver: self.resolver.clone(),
+            issuers: self.issuers.clone(),
+            solvers: self.solvers.clone(),
+            nodes: self.nodes.clone(),
+            certificates: certificates.map(|(name, certificate)| (name.clone(), certificate.clone())).collect(),
+            remembered: names.intersection(&self.remembered).cloned().collect(),
+            ticket_keys: self.ticket_keys.clone(),
+            watches: self.watches.clone(),
+            receivers: self.receivers.clone(),
+            observe: self.observe,
+            require: self.require,
+            settings: Vec::new(),
+            warnings: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
     /// Whether a directory is one in which other programs write certificates.
     #[must_use]
     pub fn is_watched(&self, directory: &Path) -> bool {

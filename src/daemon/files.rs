@@ -44,10 +44,10 @@ pub async fn look_once(
 /// The parts that a watcher works with.
 fn watched(parts: &Parts, loaded: &Loaded) -> files::Parts {
     files::Parts {
-        config: Arc::new(loaded.config.clone()),
+        config: Arc::clone(&loaded.config),
         store: parts.store.clone(),
         clock: Arc::clone(&parts.clock),
-        trust: Arc::new(loaded.trust.clone()),
+        trust: Arc::clone(&loaded.trust),
         served: Arc::new(Nodes(parts.clone())),
     }
 }

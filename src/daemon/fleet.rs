@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::few::few;
 use super::node::{Look, pause, tell, warn};
 use super::tasks::Life;
 use super::{Loaded, Parts};
 use crate::model::{CertName, NodeName};
-use crate::reconcile::Problem;
+use crate::reconcile::{Error, Problem, Reconciler, Report};
 
 /// How often it is looked, while something waits, whether a node has come back or gone away.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -28,7 +29,7 @@ pub(super) async fn run(mut parts: Parts, looks: Looks, problems: watch::Sender<
     loop {
         let away = away(&looks);
         // Not given up in the middle: it ends between two certificates by itself.
-        let waits = Box::pin(life.during(round(&mut parts, away.clone(), &problems, &life))).await;
+        let waits = Box::pin(life.during(round(&mut parts, &looks, away.clone(), &problems, &life))).await;
         failures = if waits { failures + 1 } else { 0 };
         let due = Instant::now() + pause(failures);
         let woken = async {
@@ -46,6 +47,7 @@ pub(super) async fn run(mut parts: Parts, looks: Looks, problems: watch::Sender<
 /// Brings what waits; returns whether something still does.
 async fn round(
     parts: &mut Parts,
+    looks: &Looks,
     away: BTreeSet<NodeName>,
     problems: &watch::Sender<Vec<Problem>>,
     life: &Life,
@@ -56,8 +58,7 @@ async fn round(
     let waiting: BTreeSet<CertName> = reconciler.waiting().into_iter().collect();
     let mut found = Vec::new();
     if !waiting.is_empty() {
-        let next = something_waits(parts.loaded.clone(), parts);
-        match reconciler.round_until(Some(&waiting), Some(&waiting), next).await {
+        match bring(&reconciler, &waiting, &loaded, looks, parts).await {
             // What is wrong with a node, its own loop tells.
             Ok(report) => {
                 warn(&report.warnings);
@@ -79,6 +80,31 @@ async fn round(
         parts.stored.notify_one();
     }
     !still.is_empty()
+}
+
+/// Brings these to their nodes: in a round about them alone, where that is enough.
+async fn bring(
+    reconciler: &Reconciler<'_>,
+    waiting: &BTreeSet<CertName>,
+    loaded: &Loaded,
+    looks: &Looks,
+    parts: &Parts,
+) -> Result<Report, Error> {
+    let next = || something_waits(parts.loaded.clone(), parts);
+    let seen: BTreeMap<_, _> = looks.iter().filter_map(|(name, look)| Some((name, look.borrow().clone()?))).collect();
+    if seen.len() == looks.len()
+        && let Some(few) = few(&loaded.config, waiting, seen.iter().map(|(name, look)| (*name, look)))
+    {
+        let config = loaded.config.with_only(&few.names());
+        let Reconciler { stop, away, pushes, .. } = reconciler;
+        let (stop, away, pushes) = (stop.clone(), away.clone(), pushes.clone());
+        let about_few = Reconciler { config: &config, few: Some(&few), stop, away, pushes, ..*reconciler };
+        if let Some(report) = about_few.round_about_few(next()).await? {
+            tracing::debug!(certificates = few.names().len(), "brought to their nodes by themselves");
+            return Ok(report);
+        }
+    }
+    reconciler.round_until(Some(waiting), next()).await
 }
 
 /// Waits until something that was stored since has to be brought to the nodes.

@@ -1,17 +1,20 @@
 //! The configuration that all tasks work by.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::bundle::Trust;
 use crate::config::{Config, Remembered};
-use crate::model::{NodeName, chain};
-use crate::store::{Stamp, Store};
+use crate::model::{CertName, NodeName, chain};
+use crate::store::{Changed, Stamp, Store};
 
 /// A configuration, and the roots that it trusts.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The configuration.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// Roots that may end a chain.
-    pub trust: Trust,
+    pub trust: Arc<Trust>,
     /// The state of the store when it was asked what it remembers.
     pub stamp: Stamp,
 }
@@ -25,16 +28,43 @@ impl Loaded {
                 for error in failures {
                     tracing::warn!(error = %chain(&error), "what is remembered of a certificate cannot be read");
                 }
-                loaded.config.recall(remembered);
+                Arc::make_mut(&mut loaded.config).recall(remembered);
             }
             Err(error) => tracing::error!(error = %chain(&error), "what is remembered cannot be read"),
         }
         loaded
     }
 
-    /// The configuration of one node. Its certificates say which other nodes they have.
-    pub(super) fn narrowed_to(&self, node: &NodeName) -> Config {
-        let mut config = self.config.clone();
+    /// The same after something was stored. Where nothing else is remembered than `before`, that configuration goes on.
+    pub(super) fn recalling_since(&self, before: &Self, store: &Store) -> Self {
+        let stamp = store.stamp();
+        match store.changed_since(before.stamp) {
+            Ok(Some(changed)) if before.remembers_the_same(&changed, store) => Self { stamp, ..before.clone() },
+            _ => self.recalling(store),
+        }
+    }
+
+    fn remembers_the_same(&self, changed: &Changed, store: &Store) -> bool {
+        let remembered = &self.config.remembered;
+        let is_forgotten = |name: &CertName| remembered.contains(name) && !store.remembers(name);
+        changed.remembered.is_empty() && remembered.is_subset(&changed.all) && !changed.written.iter().any(is_forgotten)
+    }
+
+    /// The configuration of one node, with these of its certificates. They say which other nodes they have.
+    pub(super) fn of(&self, node: &NodeName, names: &BTreeSet<CertName>) -> Config {
+        self.narrowed(self.config.with_only(names), node)
+    }
+
+    /// The configuration of one node, with all its certificates.
+    pub(super) fn narrowed_to(&self, node: &NodeName) -> Arc<Config> {
+        // Of the only one it is that of all, which with many certificates is better not copied.
+        if self.config.nodes.keys().eq([node]) {
+            return Arc::clone(&self.config);
+        }
+        Arc::new(self.narrowed((*self.config).clone(), node))
+    }
+
+    fn narrowed(&self, mut config: Config, node: &NodeName) -> Config {
         if self.config.nodes.len() > 1 {
             for certificate in config.certificates.values_mut().filter(|certificate| certificate.nodes.is_empty()) {
                 certificate.nodes = self.config.nodes.keys().cloned().collect();

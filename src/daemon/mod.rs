@@ -20,6 +20,7 @@
 
 mod beside;
 mod client_files;
+mod few;
 mod files;
 mod fleet;
 mod loaded;
@@ -229,6 +230,7 @@ impl Parts {
             stop: stop.clone(),
             away: BTreeSet::new(),
             pushes: self.shown.pushes.clone(),
+            few: None,
         }
     }
 }

@@ -11,14 +11,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::Parts;
 use super::beside::Beside;
+use super::few::{Basis, few};
 use super::tasks::Life;
+use super::{Loaded, Parts};
 use crate::config::{Config, Node};
 use crate::haproxy::{OldWorker, Process};
 use crate::model::{CertName, NodeName};
 use crate::observe::Round;
-use crate::reconcile::{CertificateReport, Problem, Report, Verified, Warning};
+use crate::reconcile::{CertificateReport, Problem, Reconciler, Report, Verified, Warning};
 use crate::schedule::Retry;
 use crate::store::Stamp;
 
@@ -42,6 +43,8 @@ pub(super) struct Look {
     pub(super) stamp: Stamp,
     /// When it was.
     pub(super) round: Round,
+    /// What rounds about few certificates go by, while all goes well.
+    pub(super) basis: Option<Basis>,
 }
 
 struct NodeLoop {
@@ -70,7 +73,8 @@ pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Opti
             }
         };
         let Some(changed) = life.until_stopped(woken).await else { return };
-        if !changed && Instant::now() < due && !node.beside.have_changed() {
+        let is_due = Instant::now() >= due || node.beside.have_changed();
+        if !changed && !is_due {
             match life.until_stopped(node.has_another_process()).await {
                 None => return,
                 Some(false) => continue,
@@ -78,7 +82,16 @@ pub(super) async fn run(parts: Parts, name: NodeName, report: watch::Sender<Opti
             }
         }
         // Not given up in the middle: it ends between two certificates by itself.
-        due = Instant::now() + life.during(Box::pin(node.round(&life))).await;
+        let next = async {
+            let few = if changed && !is_due { node.round_about_few(&life).await } else { None };
+            match few {
+                Some(next) => next,
+                None => Some(node.round(&life).await),
+            }
+        };
+        if let Some(next) = life.during(Box::pin(next)).await {
+            due = Instant::now() + next;
+        }
     }
 }
 
@@ -118,7 +131,27 @@ impl NodeLoop {
         now.is_ok_and(|now| known.iter().any(|pid| !now.contains(pid)))
     }
 
-    /// One round; returns how long to wait for the next.
+    /// A round about what may have changed since the last one; returns when the next is due where that is not as before. `None`, and
+    /// nothing was changed, where it takes a round about everything.
+    async fn round_about_few(&mut self, life: &Life) -> Option<Option<Duration>> {
+        let loaded = self.parts.loaded.borrow_and_update().clone();
+        let last = self.report.borrow().clone()?;
+        let changed = self.parts.store.changed_since(last.stamp).ok()??;
+        let few = few(&loaded.config, &changed.written, [(&self.name, &last)])?;
+        let names = few.names();
+        let config = loaded.of(&self.name, &names);
+        let parts = self.parts.clone();
+        let reconciler = Reconciler { few: Some(&few), ..parts.reconciler(&config, &life.stop) };
+        let began = Instant::now();
+        // What is wrong, a round about everything tells.
+        let report = reconciler.round_about_few(std::future::pending()).await.ok()??;
+        tracing::debug!(node = %self.name, certificates = names.len(), "looked at few certificates");
+        let retry = retry(&report);
+        let next = self.conclude(&loaded, last.report.amended_by(report), last.basis, retry);
+        Some(retry.map(|_| next.max(began.elapsed())))
+    }
+
+    /// A round about everything; returns how long to wait for the next.
     async fn round(&mut self, life: &Life) -> Duration {
         let loaded = self.parts.loaded.borrow_and_update().clone();
         let config = loaded.narrowed_to(&self.name);
@@ -127,12 +160,12 @@ impl NodeLoop {
         let parts = self.parts.clone();
         let reconciler = parts.reconciler(&config, &life.stop);
         let began = Instant::now();
-        let (mut report, retry) = match reconciler.round_proving(None, Some(&proof)).await {
-            Ok(report) => {
-                let retry =
-                    report.failures.iter().map(|failure| failure.error.retry()).find(|retry| *retry != Retry::Never);
-                let failed = !report.failures.is_empty();
-                (report, failed.then_some(retry.unwrap_or(Retry::Never)))
+        let mut basis = None;
+        let (report, retry) = match reconciler.round_about_all(&proof).await {
+            Ok((report, mut known)) => {
+                basis = known.remove(&self.name).map(|known| Basis::new(known, &loaded.config));
+                let retry = retry(&report);
+                (report, retry)
             }
             Err(error) => {
                 let mut report = reconciler.report(Some(&BTreeSet::new())).await;
@@ -141,6 +174,20 @@ impl NodeLoop {
             }
         };
         let took = began.elapsed();
+        self.beside.look_at(&directories(&config, &report));
+        let next = self.conclude(&loaded, report, basis, retry);
+        if retry.is_none_or(|retry| retry == Retry::Never) { next.max(took * RESYNC_SHARE) } else { next.max(took) }
+    }
+
+    /// Says what a round has found; returns how soon there is to be another one at the earliest.
+    fn conclude(
+        &mut self,
+        loaded: &Loaded,
+        mut report: Report,
+        basis: Option<Basis>,
+        retry: Option<Retry>,
+    ) -> Duration {
+        let before = self.before();
         if let Some(before) = &before {
             report.carry_over(before);
         }
@@ -153,17 +200,17 @@ impl NodeLoop {
                 Arc::new(report)
             }
         };
-        self.beside.look_at(&directories(&config, &report));
         let now = self.parts.clock.now();
         let round = match (retry, self.report.borrow().as_ref()) {
             (None, _) => Round { at: now, succeeded_at: Some(now) },
             (Some(_), before) => Round { at: now, succeeded_at: before.and_then(|look| look.round.succeeded_at) },
         };
-        self.report.send_replace(Some(Look { report, stamp: loaded.stamp, round }));
+        let basis = basis.filter(|_| retry.is_none());
+        self.report.send_replace(Some(Look { report, stamp: loaded.stamp, round, basis }));
         self.failures = if retry.is_some() { self.failures.saturating_add(1) } else { 0 };
         match retry {
-            None | Some(Retry::Never) => RESYNC.max(took * RESYNC_SHARE),
-            Some(_) => pause(self.failures).max(took),
+            None | Some(Retry::Never) => RESYNC,
+            Some(_) => pause(self.failures),
         }
     }
 
@@ -183,6 +230,13 @@ impl NodeLoop {
         self.proved = turn.last().cloned();
         names().filter(|name| !proved.contains(name)).cloned().chain(turn).collect()
     }
+}
+
+/// Whether what failed in a round is to be tried again; `None` when nothing did.
+fn retry(report: &Report) -> Option<Retry> {
+    let mut retries = report.failures.iter().map(|failure| failure.error.retry());
+    let retry = retries.find(|retry| *retry != Retry::Never);
+    (!report.failures.is_empty()).then_some(retry.unwrap_or(Retry::Never))
 }
 
 /// How long to wait after so many rounds have failed.

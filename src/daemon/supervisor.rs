@@ -102,7 +102,7 @@ impl Supervisor<'_> {
             return None;
         }
         self.seen = stamp;
-        let new = self.base.recalling(&parts.store);
+        let new = self.base.recalling_since(&self.sender.borrow(), &parts.store);
         if new.config.nodes != self.sender.borrow().config.nodes {
             return Some(End::Reload(Box::new(self.base.clone())));
         }

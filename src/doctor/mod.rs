@@ -176,6 +176,7 @@ impl Doctor {
             pushes: Pushes::default(),
             stop: CancellationToken::new(),
             away,
+            few: None,
         };
         let some: BTreeSet<CertName> = self.config.certificates.keys().take(CAREFUL).cloned().collect();
         let (report, views) = reconciler.examine(Some(&some)).await;

@@ -125,9 +125,8 @@ fn contenders<'a>(desired: &'a Desired, actual: &'a Actual) -> Vec<Contender<'a>
     contenders
 }
 
-/// The names with more than one contender of a kind, each with its contenders by rank. A name that only foreign slots cover is none
-/// of our business.
-fn contested(contenders: &[Contender<'_>]) -> BTreeMap<Contested, Vec<usize>> {
+/// The names of each kind, with its contenders by rank.
+fn by_name(contenders: &[Contender<'_>]) -> BTreeMap<Contested, Vec<usize>> {
     let mut by_name: BTreeMap<Contested, Vec<usize>> = BTreeMap::new();
     for (at, contender) in contenders.iter().enumerate() {
         for kind in KeyKind::ALL.into_iter().filter(|kind| contender.serves(*kind)) {
@@ -136,11 +135,24 @@ fn contested(contenders: &[Contender<'_>]) -> BTreeMap<Contested, Vec<usize>> {
             }
         }
     }
+    by_name
+}
+
+/// The names with more than one contender of a kind that hold different leaves. A name that only foreign slots cover is none of our
+/// business.
+fn contested(contenders: &[Contender<'_>]) -> BTreeMap<Contested, Vec<usize>> {
+    let mut by_name = by_name(contenders);
     by_name.retain(|_, rivals| {
         contenders[rivals[0]].certificate.is_some()
             && rivals[1..].iter().any(|&at| contenders[at].sha1 != contenders[rivals[0]].sha1)
     });
     by_name
+}
+
+/// What more than one contender answers for.
+pub(super) fn shared(desired: &Desired, actual: &Actual) -> BTreeSet<Contested> {
+    let contenders = contenders(desired, actual);
+    by_name(&contenders).into_iter().filter(|(_, rivals)| rivals.len() > 1).map(|(contested, _)| contested).collect()
 }
 
 /// The certificate that should serve each name which it shares with another slot.

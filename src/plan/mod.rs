@@ -269,6 +269,12 @@ pub fn rightful(desired: &Desired, actual: &Actual) -> BTreeMap<Contested, CertN
     contest::rightful(desired, actual)
 }
 
+/// What more than one slot answers for, of whatever they hold.
+#[must_use]
+pub fn shared(desired: &Desired, actual: &Actual) -> BTreeSet<Contested> {
+    contest::shared(desired, actual)
+}
+
 impl Want {
     /// Whether a slot holds just this.
     #[must_use]
@@ -295,6 +301,23 @@ impl Want {
         self.attachment
             .as_ref()
             .is_none_or(|to| actual.attached.get(&self.slot).is_some_and(|lists| lists.contains(&to.list)))
+    }
+
+    /// Whether it takes the place of what its slot holds, without a change for any other slot: those `shared` with others before are
+    /// none of its names, and none of them is new.
+    #[must_use]
+    pub fn stands_alone(&self, actual: &Actual, shared: &BTreeSet<Contested>) -> bool {
+        let Some(Some(held)) = actual.slots.get(&self.slot) else { return false };
+        let answers = self.answers();
+        let is_shared = || {
+            let mut contested = answers.iter().flat_map(|name| self.kinds().map(move |kind| (name.clone(), kind)));
+            contested.any(|contested| shared.contains(&contested))
+        };
+        held.used
+            && self.is_attached_in(actual)
+            && held.kind == self.facts.kind()
+            && answers.is_subset(&held.names)
+            && !is_shared()
     }
 
     /// The kinds of keys for which it serves, as far as is known.

@@ -251,6 +251,51 @@ proptest! {
             prop_assert_eq!(model.shown(&at), Some(next.certificates[&owner].facts.sha1));
         }
     }
+
+    #[test]
+    fn of_a_certificate_that_stands_alone_its_own_slot_tells_all_that_is_to_be_done(
+        desired in any_desired(),
+        mut model in any_model(),
+        renewed in 0usize..5,
+        bits in 1u8..16,
+    ) {
+        model.apply(&desired, &plan(&desired, &model.actual(&desired, true)));
+        let shared = shared(&desired, &model.actual(&desired, true));
+        let name: CertName = format!("c{renewed}").parse().unwrap();
+        let Some(before) = desired.certificates.get(&name) else { return Ok(()) };
+        let facts = Facts { sha1: Sha1::of(b"renewed"), names: names(bits), ..before.facts.clone() };
+        let next = Want { facts, ..before.clone() };
+
+        let few = Desired { certificates: BTreeMap::from([(name.clone(), next.clone())]) };
+        let mut seen = model.actual(&few, false);
+        seen.slots.retain(|slot, _| *slot == next.slot);
+        let all = Desired { certificates: desired.certificates.clone().into_iter().chain(few.certificates.clone()).collect() };
+        if next.stands_alone(&seen, &shared) {
+            prop_assert_eq!(plan(&few, &seen), plan(&all, &model.actual(&all, true)));
+        }
+    }
+}
+
+#[test]
+fn a_certificate_stands_alone_with_names_of_its_own_that_are_none_but_those_that_it_had() {
+    let both = |bits: u8| [("c0", want(0, 0, 3, true)), ("c1", want(1, 0, bits, true))];
+    let of = |both: [(&str, Want); 2]| Desired {
+        certificates: both.into_iter().map(|(name, want)| (name.parse().unwrap(), want)).collect(),
+    };
+    let is_alone = |desired: &Desired, next: &Want| {
+        let mut model = Model::default();
+        model.apply(desired, &plan(desired, &model.actual(desired, true)));
+        let actual = model.actual(desired, true);
+        next.stands_alone(&actual, &shared(desired, &actual))
+    };
+    let apart = of(both(12));
+    assert!(is_alone(&apart, &want(0, 1, 3, true)));
+    assert!(is_alone(&apart, &want(0, 1, 1, true)));
+    assert!(!is_alone(&apart, &want(0, 1, 7, true)), "a name more, which others may have");
+    assert!(!is_alone(&apart, &want_of(KeyType::Rsa2048, 0, 1, 3, true)), "a key of another kind");
+    assert!(!is_alone(&apart, &want(0, 1, 3, false)), "another list");
+    assert!(!is_alone(&apart, &want(2, 1, 3, true)), "a new slot");
+    assert!(!is_alone(&of(both(6)), &want(0, 1, 3, true)), "a name that both have");
 }
 
 #[test]

@@ -22,8 +22,11 @@ impl Reconciler<'_> {
     pub fn waiting(&self) -> Vec<CertName> {
         let shared = self.config.certificates.values().filter(|certificate| self.is_shared(certificate));
         let is_waiting = |name: &&CertName| {
-            let current = self.store.current(name).ok().flatten().filter(|generation| !generation.is_withdrawn());
-            current.is_some_and(|generation| self.store.accepted(name) != Some(generation.number))
+            let current = self.store.current_number(name).ok().flatten();
+            // Most are accepted, and need no reading.
+            let current = current.filter(|number| self.store.accepted(name) != Some(*number));
+            let generation = current.and_then(|number| self.store.generation(name, number).ok());
+            generation.is_some_and(|generation| !generation.is_withdrawn())
         };
         shared.map(|certificate| &certificate.name).filter(is_waiting).cloned().collect()
     }

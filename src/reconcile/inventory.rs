@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::bundle::Rival;
 use crate::config::Node;
-use crate::haproxy::{Certificates, Entry, Error, Info, Leaf, ListKind, Loaded, Session, Sni, Status};
+use crate::haproxy::{Certificates, Entry, Error, Info, Leaf, ListKind, Loaded, Name, Session, Sni, Status};
 use crate::model::{Facts, Identifier, Slot};
 use crate::store::crt_list::last_part;
 use crate::store::publish;
@@ -48,8 +48,14 @@ impl Listed {
 
 impl Inventory {
     pub(super) async fn take(session: &mut Session) -> Result<Self, Error> {
+        Self::take_of(session, None).await
+    }
+
+    /// The same with what `only` some of the slots hold.
+    pub(super) async fn take_of(session: &mut Session, only: Option<&BTreeSet<&Slot>>) -> Result<Self, Error> {
         let certificates = session.certificates().await?;
-        let known = certificates.names.iter().filter_map(|name| name.slot().cloned());
+        let is_asked_for = |slot: &&Slot| only.is_none_or(|only| only.contains(slot));
+        let known = certificates.names.iter().filter_map(Name::slot).filter(is_asked_for).cloned();
         let (slots, unspeakable): (Vec<Slot>, Vec<Slot>) = known.partition(|slot| can_describe(session.info(), slot));
         let replies = session.certificates_of(&slots).await?;
         let mut loaded: BTreeMap<Slot, Loaded> =
@@ -65,7 +71,8 @@ impl Inventory {
             };
             lists.insert(list, Listed::new(kind, entries));
         }
-        let sni = session.sni().await?.unwrap_or_default();
+        // It tells who answers where several do.
+        let sni = if only.is_none() { session.sni().await?.unwrap_or_default() } else { Vec::new() };
         let (by_last_part, by_first_name) = Default::default();
         Ok(Self { certificates, loaded, lists, sni, by_last_part, by_first_name })
     }

@@ -16,6 +16,7 @@ mod desire;
 mod dump;
 mod entries;
 mod error;
+mod few;
 mod fleet;
 mod inventory;
 mod kinds;
@@ -44,6 +45,7 @@ pub(crate) use companions::list as companions_in;
 pub use compare::{Noticed, Warning};
 pub use dump::{DumpOptions, DumpOutcome, Dumped};
 pub use error::{Error, Failure};
+pub use few::{Few, FewOn, Known};
 pub use observe::View;
 pub use pushes::{Pushes, Tally};
 pub use remove::Removal;
@@ -94,6 +96,8 @@ pub struct Reconciler<'a> {
     pub away: BTreeSet<NodeName>,
     /// Where it is counted what was loaded.
     pub pushes: Pushes,
+    /// The only certificates that are configured here, where they are few of those that `HAProxy` has; see [`round_about_few`](Self::round_about_few).
+    pub few: Option<&'a Few>,
 }
 
 /// The certificates that somebody wants to hear of. A round is always about all, for they may compete for names.
@@ -161,22 +165,46 @@ impl Reconciler<'_> {
 
     /// One round: makes the nodes serve what is stored, and proves it.
     pub async fn round(&self, scope: Scope<'_>) -> Result<Report, Error> {
-        self.round_proving(scope, scope).await
-    }
-
-    /// One round that reports on `scope`, and proves by handshakes only what it changes and what is in `proof`: with thousands of
-    /// certificates a daemon cannot ask for all of them each time.
-    pub async fn round_proving(&self, scope: Scope<'_>, proof: Scope<'_>) -> Result<Report, Error> {
-        self.round_until(scope, proof, std::future::pending()).await
+        self.round_until(scope, std::future::pending()).await
     }
 
     /// The same, but it gives up proving once `hurry` is over: handshakes with what hangs take long, and something else waits.
-    pub async fn round_until(
+    pub async fn round_until(&self, scope: Scope<'_>, hurry: impl Future<Output = ()>) -> Result<Report, Error> {
+        let done = self.run(scope, scope, hurry, |_| ()).await?;
+        Ok(done.expect("only a round about few is given up").0)
+    }
+
+    /// A round about everything that proves by handshakes only what it changes and what is in `proof`: with thousands of certificates
+    /// a daemon cannot ask for all of them each time. It leaves behind what rounds about few have to know of each node, where all is
+    /// as it should be in the end.
+    pub async fn round_about_all(
+        &self,
+        proof: &BTreeSet<CertName>,
+    ) -> Result<(Report, BTreeMap<NodeName, Known>), Error> {
+        let known = |seen: &Seen| {
+            let settled = seen.views.iter().filter(|(_, view)| view.plan.steps.is_empty());
+            settled.map(|(name, view)| (name.clone(), Known::of(view))).collect()
+        };
+        let done = self.run(None, Some(proof), std::future::pending(), known).await?;
+        let (report, known) = done.expect("only a round about few is given up");
+        Ok((report, known.unwrap_or_default()))
+    }
+
+    /// A round about [`few`](Self::few) certificates, all of which it proves unless it is to `hurry`; `None`, and nothing was changed,
+    /// where it takes a round about everything to tell what is to be done.
+    pub async fn round_about_few(&self, hurry: impl Future<Output = ()>) -> Result<Option<Report>, Error> {
+        let done = self.run(None, None, hurry, |_| ()).await?;
+        Ok(done.map(|(report, _)| report))
+    }
+
+    /// One round, and what `learn` makes of what was seen last, where nothing failed. `None` where [`few`](Self::few) do not suffice.
+    async fn run<K>(
         &self,
         scope: Scope<'_>,
         proof: Scope<'_>,
         hurry: impl Future<Output = ()>,
-    ) -> Result<Report, Error> {
+        learn: impl FnOnce(&Seen) -> K,
+    ) -> Result<Option<(Report, Option<K>)>, Error> {
         let locks = self.lock_nodes().await?;
         // What hangs once costs its deadline once.
         let mut away = self.away.clone();
@@ -187,7 +215,16 @@ impl Reconciler<'_> {
         let mut read = None;
         for attempt in 1..=ATTEMPTS {
             let stored = self.read_store_again(read.take());
-            let (seen, sessions) = self.look_without_foreign_transactions(&stored, &away).await?;
+            let (seen, sessions) = match self.few.filter(|_| attempt == 1) {
+                None => self.look_without_foreign_transactions(&stored, &away).await?,
+                Some(few) => {
+                    let (seen, sessions) = self.look(&stored, &away).await;
+                    if !few.suffices(&seen) {
+                        return Ok(None);
+                    }
+                    (seen, sessions)
+                }
+            };
             away.extend(seen.hanging());
             let idle = seen.views.values().all(|view| view.plan.steps.is_empty());
             if before.is_none() {
@@ -234,6 +271,7 @@ impl Reconciler<'_> {
             proved = proved => proved,
             () = hurry => Default::default(),
         };
+        let learnt = (failures.is_empty() && stored.failures.is_empty()).then(|| learn(&seen));
         let waiting: BTreeSet<_> = stored.waiting.keys().chain(stored.withdrawn.keys()).cloned().collect();
         let mut report = self.tell(scope, stored, seen, handshakes);
         report.warnings = warnings;
@@ -249,7 +287,7 @@ impl Reconciler<'_> {
         let failed: Vec<_> = report.failures.iter().map(Problem::from).collect();
         report.problems.retain(|problem| problem.file.is_some());
         report.problems.splice(0..0, failed);
-        Ok(report)
+        Ok(Some((report, learnt)))
     }
 
     /// Connects to a node.

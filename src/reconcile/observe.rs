@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::companions::{Companions, Directories};
 use super::desire::{self, Place, Unplaced};
 use super::entries::Lists;
+use super::few::Slots;
 use super::inventory::Inventory;
 use super::{Foreign, Reconciler, Stored, Workers, verify};
 use crate::bundle::Bundle;
@@ -44,6 +45,8 @@ pub struct View {
     /// Serial number, and end of validity, of what is in memory.
     pub(crate) leaves: BTreeMap<Slot, (Serial, Option<Timestamp>)>,
     pub(crate) foreign: Vec<Foreign>,
+    /// All that it has loaded.
+    pub(super) slots: Slots,
 }
 
 impl View {
@@ -56,7 +59,8 @@ impl View {
 impl Reconciler<'_> {
     /// Looks at one node.
     pub(super) async fn observe(&self, session: &mut Session, node: &Node, stored: &Stored) -> Result<View, Error> {
-        let inventory = Inventory::take(session).await?;
+        let only = self.few.map(|few| few.slots(&node.name));
+        let inventory = Inventory::take_of(session, only.as_ref()).await?;
         let now = self.clock.now();
         let mut view = View {
             node: node.clone(),
@@ -72,9 +76,12 @@ impl Reconciler<'_> {
             companions: BTreeMap::new(),
             leaves: BTreeMap::new(),
             foreign: Vec::new(),
+            slots: Slots::of(&inventory.certificates),
         };
         self.desire(&mut view, &inventory, stored, now);
-        view.foreign = self.foreign(node, &inventory);
+        if self.few.is_none() {
+            view.foreign = self.foreign(node, &inventory);
+        }
         self.look_at_open_transaction(&mut view, session, &inventory).await?;
 
         let ours: BTreeMap<Slot, &Want> =

@@ -283,6 +283,29 @@ impl Report {
         self.failures.extend(found.failures.iter().cloned());
     }
 
+    /// The same with what was found in a round about few of the certificates.
+    #[must_use]
+    pub fn amended_by(&self, found: Self) -> Self {
+        let Self { certificates, nodes, problems, warnings, failures } = found;
+        let names: BTreeSet<CertName> = certificates.iter().map(|found| found.name.clone()).collect();
+        let mut certificates = certificates.into_iter().peekable();
+        let with = |known: &CertificateReport| {
+            certificates.next_if(|found| found.name == known.name).unwrap_or_else(|| known.clone())
+        };
+        let certificates = self.certificates.iter().map(with).collect();
+        // Whose the other slots are, it does not see.
+        let with_foreign = |found: NodeReport| {
+            let known = self.nodes.iter().find(|known| known.name == found.name);
+            NodeReport { foreign: known.map(|known| known.foreign.clone()).unwrap_or_default(), ..found }
+        };
+        let nodes = nodes.into_iter().map(with_foreign).collect();
+        let is_about_others =
+            |problem: &&Problem| problem.certificate.as_ref().is_none_or(|name| !names.contains(name));
+        let others = self.problems.iter().filter(is_about_others).cloned();
+        let problems = others.chain(problems).collect();
+        Self { certificates, nodes, problems, warnings, failures }
+    }
+
     /// Takes over what was known of the same process before: what was proved by a handshake, where it still holds the same
     /// certificate, and since when a transaction is open.
     pub fn carry_over(&mut self, before: &Self) {

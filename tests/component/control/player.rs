@@ -178,7 +178,7 @@ async fn look(store: &Store) -> Report {
     config.recall(remembered.collect::<Vec<_>>());
     let stop = CancellationToken::new();
     let (away, pushes) = (BTreeSet::new(), Pushes::default());
-    Reconciler { config: &config, store, clock: &SystemClock, connect: &SystemConnect, stop, away, pushes }
+    Reconciler { config: &config, store, clock: &SystemClock, connect: &SystemConnect, stop, away, pushes, few: None }
         .report(None)
         .await
 }

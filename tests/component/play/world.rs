@@ -153,6 +153,7 @@ impl World {
             stop: CancellationToken::new(),
             away: BTreeSet::new(),
             pushes: Pushes::default(),
+            few: None,
         }
     }
 
