@@ -26,11 +26,12 @@ pub(super) const SILENCE: Duration = Duration::from_secs(5);
 /// certificate commands.
 const REPLY_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Certificates, or commands about them that only read, that may be on their way at once: enough to hide the round trip, measured to
-/// reach `HAProxy`'s own limit.
+/// Certificates that may be on their way at once: enough to hide the round trip, measured to reach `HAProxy`'s own limit.
 pub(super) const OUTSTANDING: usize = 16;
 /// When so few are on their way, more follow, in one write.
 pub(super) const FEW: usize = OUTSTANDING / 2;
+/// The same for commands that only read, which are shorter: 3.2 takes twice as long where there are no more than sixteen.
+const READS: usize = 64;
 
 /// The longest reply outside of prompt mode, in bytes: such commands have some kilobytes to say.
 const ONCE_LIMIT: usize = 1024 * 1024;
@@ -106,8 +107,8 @@ impl Wire {
     ) -> Result<(), Error> {
         let mut sent = 0;
         for (received, command) in commands.iter().enumerate() {
-            if sent - received <= FEW {
-                let more = &commands[sent..commands.len().min(received + OUTSTANDING)];
+            if sent - received <= READS / 2 {
+                let more = &commands[sent..commands.len().min(received + READS)];
                 self.send_all(more.iter().copied(), can, limit).await?;
                 sent += more.len();
             }
