@@ -7,7 +7,7 @@
 //! for all names: ours before foreign ones, valid before expired, few names before many (the more specific), then by name.
 //! Whatever is loaded is followed, in that order, by all that it competes with and that should stand behind it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Actual, Conflict, Contested, Desired};
 use crate::model::{CertName, Identifier, KeyKind, Sha1, Slot};
@@ -17,6 +17,12 @@ pub(super) struct Settled {
     pub(super) order: Vec<Slot>,
     pub(super) conflicts: Vec<Conflict>,
 }
+
+/// A name, and the kind of key that who asks for it can use.
+type Question<'c> = (&'c Identifier, KeyKind);
+
+/// What more than one contender answers for, each with its contenders by rank.
+type Shared<'c> = BTreeMap<Question<'c>, Vec<usize>>;
 
 struct Contender<'a> {
     slot: &'a Slot,
@@ -41,10 +47,12 @@ pub(super) fn settle(desired: &Desired, actual: &Actual) -> Settled {
     let contenders = contenders(desired, actual);
     let mut loaded: BTreeSet<usize> = (0..contenders.len()).filter(|&index| !contenders[index].in_step).collect();
     let mut conflicts = Vec::new();
-    for (at, rivals) in contested(&contenders) {
+    let shared = rivals(&contenders);
+    for (&question, rivals) in contested(&contenders, &shared) {
         let winner = &contenders[rivals[0]];
         let behind = &rivals[1..];
-        let shown = actual.shown.get(&at).and_then(|shown| behind.iter().find(|&&at| contenders[at].sha1 == *shown));
+        let shown = actual.shown.get(&owned(question));
+        let shown = shown.and_then(|shown| behind.iter().find(|&&at| contenders[at].sha1 == *shown));
         let (Some(&shown), Some(certificate)) = (shown, winner.certificate) else {
             continue;
         };
@@ -53,7 +61,7 @@ pub(super) fn settle(desired: &Desired, actual: &Actual) -> Settled {
         } else {
             // Whatever else is loaded again, it stays in front.
             let slot = contenders[shown].slot.clone();
-            let conflict = Conflict { name: at.0, certificate: certificate.clone(), slot };
+            let conflict = Conflict { name: question.0.clone(), certificate: certificate.clone(), slot };
             if !conflicts.contains(&conflict) {
                 conflicts.push(conflict);
             }
@@ -61,19 +69,11 @@ pub(super) fn settle(desired: &Desired, actual: &Actual) -> Settled {
     }
 
     // What is loaded moves behind its rivals, so those that should stand behind it are loaded after it.
-    let mut by_name: BTreeMap<&Identifier, Vec<usize>> = BTreeMap::new();
-    for (at, contender) in contenders.iter().enumerate() {
-        for name in &contender.names {
-            by_name.entry(name).or_default().push(at);
-        }
-    }
     for at in 0..contenders.len() {
         if loaded.contains(&at) {
-            let rivals = contenders[at].names.iter().flat_map(|name| &by_name[name]).copied();
-            let followers = rivals.filter(|&other| {
-                other > at && contenders[other].can_be_loaded() && contenders[at].competes_with(&contenders[other])
-            });
-            loaded.extend(followers);
+            let rivals = contenders[at].questions().filter_map(|question| shared.get(&question)).flatten().copied();
+            let is_another = |other: usize| contenders[other].sha1 != contenders[at].sha1;
+            loaded.extend(rivals.filter(|&other| other > at && contenders[other].can_be_loaded() && is_another(other)));
         }
     }
     Settled { order: loaded.into_iter().map(|at| contenders[at].slot.clone()).collect(), conflicts }
@@ -84,13 +84,10 @@ impl Contender<'_> {
         self.certificate.is_some() || self.reloadable
     }
 
-    fn competes_with(&self, other: &Self) -> bool {
-        let of_one_kind = self.kind.is_none() || other.kind.is_none() || self.kind == other.kind;
-        of_one_kind && self.sha1 != other.sha1 && !self.names.is_disjoint(&other.names)
-    }
-
-    fn serves(&self, kind: KeyKind) -> bool {
-        self.kind.is_none_or(|own| own == kind)
+    /// What it answers for.
+    fn questions(&self) -> impl Iterator<Item = Question<'_>> {
+        let kinds = KeyKind::ALL.into_iter().filter(|kind| self.kind.is_none_or(|own| own == *kind));
+        kinds.flat_map(|kind| self.names.iter().map(move |name| (name, kind)))
     }
 }
 
@@ -125,41 +122,50 @@ fn contenders<'a>(desired: &'a Desired, actual: &'a Actual) -> Vec<Contender<'a>
     contenders
 }
 
-/// The names of each kind, with its contenders by rank.
-fn by_name(contenders: &[Contender<'_>]) -> BTreeMap<Contested, Vec<usize>> {
-    let mut by_name: BTreeMap<Contested, Vec<usize>> = BTreeMap::new();
+/// What more than one contender answers for, each with its contenders by rank.
+fn rivals<'c>(contenders: &'c [Contender<'_>]) -> Shared<'c> {
+    // Of thousands few share a name with another one.
+    let mut seen = HashSet::new();
+    let again = contenders.iter().flat_map(Contender::questions).filter(|question| !seen.insert(*question));
+    let mut shared: Shared<'_> = again.map(|question| (question, Vec::new())).collect();
+    if shared.is_empty() {
+        return shared;
+    }
     for (at, contender) in contenders.iter().enumerate() {
-        for kind in KeyKind::ALL.into_iter().filter(|kind| contender.serves(*kind)) {
-            for name in &contender.names {
-                by_name.entry((name.clone(), kind)).or_default().push(at);
+        for question in contender.questions() {
+            if let Some(rivals) = shared.get_mut(&question) {
+                rivals.push(at);
             }
         }
     }
-    by_name
+    shared
 }
 
-/// The names with more than one contender of a kind that hold different leaves. A name that only foreign slots cover is none of our
-/// business.
-fn contested(contenders: &[Contender<'_>]) -> BTreeMap<Contested, Vec<usize>> {
-    let mut by_name = by_name(contenders);
-    by_name.retain(|_, rivals| {
+/// The names with several contenders of a kind that hold different leaves. A name that only foreign slots cover is none of our business.
+fn contested<'s>(
+    contenders: &[Contender<'_>],
+    shared: &'s Shared<'_>,
+) -> impl Iterator<Item = (&'s Question<'s>, &'s Vec<usize>)> {
+    shared.iter().filter(|(_, rivals)| {
         contenders[rivals[0]].certificate.is_some()
             && rivals[1..].iter().any(|&at| contenders[at].sha1 != contenders[rivals[0]].sha1)
-    });
-    by_name
+    })
 }
 
 /// What more than one contender answers for.
 pub(super) fn shared(desired: &Desired, actual: &Actual) -> BTreeSet<Contested> {
-    let contenders = contenders(desired, actual);
-    by_name(&contenders).into_iter().filter(|(_, rivals)| rivals.len() > 1).map(|(contested, _)| contested).collect()
+    rivals(&contenders(desired, actual)).into_keys().map(owned).collect()
 }
 
 /// The certificate that should serve each name which it shares with another slot.
 pub(super) fn rightful(desired: &Desired, actual: &Actual) -> BTreeMap<Contested, CertName> {
     let contenders = contenders(desired, actual);
-    contested(&contenders)
-        .into_iter()
-        .filter_map(|(at, rivals)| Some((at, contenders[rivals[0]].certificate?.clone())))
+    let shared = rivals(&contenders);
+    contested(&contenders, &shared)
+        .filter_map(|(question, rivals)| Some((owned(*question), contenders[rivals[0]].certificate?.clone())))
         .collect()
+}
+
+fn owned((name, kind): Question<'_>) -> Contested {
+    (name.clone(), kind)
 }

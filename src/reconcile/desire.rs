@@ -240,8 +240,7 @@ fn attachment(
     if let Some((name, _)) = inventory.list(directory).filter(|_| !is_alias(slot)) {
         return to(name.as_str(), true);
     }
-    let mut holding = inventory.lists.iter().filter(|(_, seen)| seen.of(slot).next().is_some());
-    if let Some((list, seen)) = holding.next() {
+    if let Some((list, seen)) = inventory.lists_of(slot).next() {
         return to(list.as_str(), seen.kind == ListKind::Directory);
     }
     if inventory.is_used(slot) {

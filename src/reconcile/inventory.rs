@@ -128,6 +128,11 @@ impl Inventory {
         })
     }
 
+    /// The lists in which a slot has an entry.
+    pub(super) fn lists_of(&self, slot: &Slot) -> impl Iterator<Item = (&Slot, &Listed)> {
+        self.lists.iter().filter(|(_, listed)| listed.of(slot).next().is_some())
+    }
+
     pub(super) fn attached(&self) -> BTreeMap<Slot, BTreeSet<String>> {
         let mut attached: BTreeMap<Slot, BTreeSet<String>> = BTreeMap::new();
         for (list, listed) in &self.lists {

@@ -185,13 +185,13 @@ impl Reconciler<'_> {
         let meant = certificates.filter(|certificate| self.config.nodes_of(certificate).any(|of| of.name == node.name));
         let ours: BTreeSet<Slot> =
             meant.filter_map(|certificate| desire::slot(certificate, None, node, inventory).ok()).collect();
-        let attached = inventory.attached();
         let foreign = |name: &Name| {
             let slot = name.slot();
             let leaf = slot.and_then(|slot| inventory.loaded.get(slot)?.leaf.as_ref());
+            let lists = slot.into_iter().flat_map(|slot| inventory.lists_of(slot));
             Foreign {
                 slot: name.to_string(),
-                lists: slot.and_then(|slot| attached.get(slot)).into_iter().flatten().cloned().collect(),
+                lists: lists.map(|(list, _)| list.to_string()).collect(),
                 serial: leaf.map(|leaf| leaf.serial.clone()),
                 not_after: leaf.and_then(|leaf| leaf.not_after),
             }
