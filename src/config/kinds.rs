@@ -128,6 +128,10 @@ impl Config {
         if self.certificates.contains_key(&remembered.name) {
             return true;
         }
+        let none_is_in_file = self.certificates.len() == self.remembered.len();
+        if none_is_in_file {
+            return false;
+        }
         match remembered.kind {
             // A file that another program wrote is a certificate of its own, whatever its name is like.
             Some(_) => remembered.order.is_some() && is_in_file(&name),

@@ -130,7 +130,12 @@ impl Store {
 
     /// The generation that should be served; `None` when none was ever stored.
     pub fn current(&self, name: &CertName) -> Result<Option<Generation>, Error> {
-        self.current_number(name)?.map(|number| self.generation(name, number)).transpose()
+        let Some(number) = self.linked_number(name)? else { return Ok(None) };
+        match self.generation(name, number) {
+            // What is wrong with the link is told, rather than what is not there.
+            Err(missing @ Error::NoGeneration { .. }) => self.current_number(name).and(Err(missing)),
+            found => found.map(Some),
+        }
     }
 
     /// One generation.
@@ -310,6 +315,16 @@ impl Store {
 
     /// The number of the generation that should be served.
     pub fn current_number(&self, name: &CertName) -> Result<Option<u64>, Error> {
+        let number = self.linked_number(name)?;
+        if number.is_some_and(|number| !self.generation_directory(name, number).is_dir()) {
+            let (name, path) = (name.clone(), self.certificate(name).join(CURRENT));
+            return Err(Error::CurrentBroken { name, path, reason: "leads to a generation that is not there" });
+        }
+        Ok(number)
+    }
+
+    /// The number in the link to the current generation.
+    fn linked_number(&self, name: &CertName) -> Result<Option<u64>, Error> {
         let path = self.certificate(name).join(CURRENT);
         let broken = |reason| Error::CurrentBroken { name: name.clone(), path: path.clone(), reason };
         let target = match fs::read_link(&path) {
@@ -326,9 +341,6 @@ impl Store {
             .to_str()
             .and_then(|target| number_in(target.strip_prefix("generations/")?))
             .ok_or_else(|| broken("does not lead to a generation"))?;
-        if !self.generation_directory(name, number).is_dir() {
-            return Err(broken("leads to a generation that is not there"));
-        }
         Ok(Some(number))
     }
 

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 
+use super::error::io;
 use super::{Error, Store};
 use crate::model::CertName;
 
@@ -54,18 +55,27 @@ impl Store {
             return Ok(None);
         }
         let since = Stamp(stamp.0.saturating_sub_unsigned(SLACK.as_secs()), stamp.1);
-        let is_later = |path: &Path| fs::metadata(path).is_ok_and(|found| Stamp::of(&found) >= since);
-        let mut changed = Changed::default();
-        for name in self.names()? {
-            if is_later(&self.certificate(&name)) {
-                if is_later(&self.settings_path(&name)) {
-                    changed.remembered.insert(name.clone());
-                }
-                changed.written.insert(name.clone());
+        let is_later = |found: fs::Metadata| Stamp::of(&found) >= since;
+        let certs = self.root.join("certs");
+        let entries = match fs::read_dir(&certs) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(Changed::default())),
+            Err(error) => return Err(io("list", &certs)(error)),
+        };
+        let (mut all, mut written) = (Vec::new(), BTreeSet::new());
+        for entry in entries {
+            let entry = entry.map_err(io("list", &certs))?;
+            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<CertName>().ok()) else {
+                continue;
+            };
+            if entry.metadata().is_ok_and(is_later) {
+                written.insert(name.clone());
             }
-            changed.all.insert(name);
+            all.push(name);
         }
-        Ok(Some(changed))
+        let is_remembered = |name: &&CertName| fs::metadata(self.settings_path(name)).is_ok_and(is_later);
+        let remembered = written.iter().filter(is_remembered).cloned().collect();
+        Ok(Some(Changed { all: all.into_iter().collect(), written, remembered }))
     }
 
     /// Says that a certificate has changed.

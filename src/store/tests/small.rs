@@ -262,6 +262,10 @@ fn a_file_that_is_no_file_or_too_long_is_an_error() {
     let path = fix.path("thing");
     fs::write(&path, vec![b'a'; crate::bundle::pem::MAX_INPUT + 1]).unwrap();
     assert!(matches!(read::bytes(&path), Err(Error::TooLong { .. })));
+    fs::write(&path, "").unwrap();
+    assert_eq!(read::bytes(&path).unwrap().unwrap().len(), 0);
+    let without_length = read::bytes(Path::new("/proc/self/mountinfo")).unwrap().unwrap();
+    assert!(without_length.ends_with(b"\n") && without_length.len() > 100, "it is read to its end");
     assert!(matches!(read::bytes(&fix.store.root), Err(Error::NotAFile { .. })));
     assert!(matches!(read::bytes(Path::new("/dev/zero")), Err(Error::NotAFile { .. })));
     let pipe = fix.path("pipe");
