@@ -28,7 +28,12 @@ impl Loaded {
                 for error in failures {
                     tracing::warn!(error = %chain(&error), "what is remembered of a certificate cannot be read");
                 }
-                Arc::make_mut(&mut loaded.config).recall(remembered);
+                let config = Arc::make_mut(&mut loaded.config);
+                config.recall(remembered);
+                // Nobody asks a daemon where each value came from.
+                config.settings = Vec::new();
+                // A copy lies close together; the original is scattered among what was read, and would keep its room.
+                loaded.config = Arc::new((*loaded.config).clone());
             }
             Err(error) => tracing::error!(error = %chain(&error), "what is remembered cannot be read"),
         }

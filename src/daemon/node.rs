@@ -197,7 +197,8 @@ impl NodeLoop {
             Some(before) if before.repeats(&report) => before,
             _ => {
                 self.parts.news.send_replace(());
-                Arc::new(report)
+                // A copy lies close together; the original is scattered among what the round needed, and would keep its room.
+                Arc::new(report.clone())
             }
         };
         let now = self.parts.clock.now();

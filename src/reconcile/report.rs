@@ -14,7 +14,7 @@ use crate::schedule::Window;
 use crate::store::{Revocation, Source};
 
 /// What is stored, what each node serves, and what is wrong.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The certificates, by name.
     pub certificates: Vec<CertificateReport>,
