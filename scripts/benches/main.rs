@@ -10,6 +10,7 @@
 mod support;
 
 mod clients;
+mod daemon;
 mod files;
 mod machine;
 mod node;
