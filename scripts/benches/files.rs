@@ -109,8 +109,8 @@ pub fn part(scale: &Scale) -> Section {
             "median ≤ 50 ms, longest of 21 ≤ 150 ms",
             format!("{}, {}", ms(median), ms(longest)),
             median <= Duration::from_millis(50) && longest <= Duration::from_millis(150),
-            "a file is only taken once it has rested, its generation is synced to disk before it is loaded, and the round looks at all \
-             certificates first",
+            "a file is only taken once it has rested, and its generation is synced to disk before it is loaded; the first change after a \
+             start is loaded by a round about everything",
         );
     }
     let columns = ["HAProxy", "watched", "one file, median", "longest", "all files", "idle", "resident"];

@@ -52,8 +52,8 @@ pub fn drift(scale: &Scale) -> Section {
                     &format!("≤ {most} s"),
                     ms(again),
                     again.as_secs_f64() <= most,
-                    "each command reads what it remembers, the store and every published file anew, some 80 µs of processor time for each \
-                     certificate, a third of them the kernel's",
+                    "each command reads what it remembers, the store and every published file anew, some 70 µs of processor time for each \
+                     certificate, half of them the kernel's",
                 );
             }
         }

@@ -1,8 +1,8 @@
 //! The sidecar: builds, supervises and stops the tasks that keep every certificate fresh and served.
 //!
 //! The tasks meet only in the [`store`](crate::store). Whoever stores something, in this process or another, changes its
-//! [stamp](crate::store::Stamp); then the configuration is put together anew with what is remembered, and everybody who listens
-//! to it ([`Loaded`]) looks again. Nothing else is passed between them, so whatever is missed is found by the next look.
+//! [stamp](crate::store::Stamp); then what is remembered is put into the configuration, where it has changed, and everybody who
+//! listens to it ([`Loaded`]) looks again. Nothing else is passed between them, so whatever is missed is found by the next look.
 //!
 //! ```text
 //!   renewals    watch    control    other processes

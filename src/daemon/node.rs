@@ -2,6 +2,7 @@
 //!
 //! Something may have changed when anything was stored, when another process of `HAProxy` answers, when something lies beside a
 //! certificate's file that did not, and after a while in any case. What failed is tried again soon at first, then more and more seldom.
+//! Where something was stored of few certificates, and all was well, the look is about these alone.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -175,7 +176,8 @@ impl NodeLoop {
         };
         let took = began.elapsed();
         self.beside.look_at(&directories(&config, &report));
-        let next = self.conclude(&loaded, report, basis, retry);
+        // A copy lies close together; the original is scattered among what the round needed, and would keep its room.
+        let next = self.conclude(&loaded, report.clone(), basis, retry);
         if retry.is_none_or(|retry| retry == Retry::Never) { next.max(took * RESYNC_SHARE) } else { next.max(took) }
     }
 
@@ -197,8 +199,7 @@ impl NodeLoop {
             Some(before) if before.repeats(&report) => before,
             _ => {
                 self.parts.news.send_replace(());
-                // A copy lies close together; the original is scattered among what the round needed, and would keep its room.
-                Arc::new(report.clone())
+                Arc::new(report)
             }
         };
         let now = self.parts.clock.now();

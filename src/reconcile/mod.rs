@@ -2,7 +2,8 @@
 //!
 //! Owns the loop, and is the sole writer to `HAProxy` and to published files. Whatever happened before, a round looks afresh,
 //! lets [`plan`](crate::plan) say what to do, does it, and looks again on new connections; it is done when there is nothing
-//! left to do. So a crash of hotcert or a restart of `HAProxy` needs no code of its own, and a second round changes nothing.
+//! left to do. So a crash of hotcert or a restart of `HAProxy` needs no code of its own, and a second round changes nothing. Where
+//! few of many certificates have changed, it is about those alone (`few`).
 //!
 //! A round holds the lock of every node that it may change, so that rounds of several processes do not meet in `HAProxy`'s
 //! one transaction.
@@ -96,11 +97,11 @@ pub struct Reconciler<'a> {
     pub away: BTreeSet<NodeName>,
     /// Where it is counted what was loaded.
     pub pushes: Pushes,
-    /// The only certificates that are configured here, where they are few of those that `HAProxy` has; see [`round_about_few`](Self::round_about_few).
+    /// What is known of the others, where only few of the certificates are configured here ([`Self::round_about_few`]).
     pub few: Option<&'a Few>,
 }
 
-/// The certificates that somebody wants to hear of. A round is always about all, for they may compete for names.
+/// The certificates that somebody wants to hear of. A round is about the others, too, for they may compete for names.
 pub type Scope<'a> = Option<&'a BTreeSet<CertName>>;
 
 /// Everything that was seen of the nodes.
