@@ -131,11 +131,7 @@ impl App {
             return Ok((self, Vec::new()));
         }
         let app = self.with_trust()?;
-        let loaded = Loaded {
-            config: Arc::new(app.config.clone()),
-            trust: Arc::new(app.trust.clone()),
-            stamp: app.store.stamp(),
-        };
+        let loaded = Loaded::new(app.config.clone(), app.trust.clone());
         let found = daemon::look_once(&app.store, Arc::new(SystemClock), Arc::new(SystemConnect), loaded).await;
         let problems = found.problems.iter().map(daemon::problem_with_file).collect();
         // There may be certificates among them that nobody has heard of before.

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::control::Server;
 use crate::daemon::{Context, Daemon, Loaded, Serving, Shell};
 use crate::haproxy::SystemConnect;
-use crate::store::{Stamp, Store};
+use crate::store::Store;
 
 /// The command line from which the daemon was started: it is how its configuration is read, each time.
 struct CommandLine {
@@ -35,7 +35,7 @@ fn config(global: &Global, args: &Run) -> Result<Config, Failure> {
 /// The roots to trust: also those that something remembered was ordered from.
 fn loaded(config: Config, store: &Store) -> Result<Loaded, Failure> {
     let App { trust, .. } = App::new(config.clone(), store.clone(), Stop::Signals)?.with_trust()?;
-    Ok(Loaded { config: Arc::new(config), trust: Arc::new(trust), stamp: Stamp::default() })
+    Ok(Loaded::new(config, trust))
 }
 
 impl Shell for CommandLine {

@@ -17,12 +17,21 @@ pub struct Loaded {
     pub trust: Arc<Trust>,
     /// The state of the store when it was asked what it remembers.
     pub stamp: Stamp,
+    /// When it was asked.
+    pub asked_at: Stamp,
 }
 
 impl Loaded {
+    /// A configuration, before the store was asked.
+    #[must_use]
+    pub fn new(config: Config, trust: Trust) -> Self {
+        let (stamp, asked_at) = Default::default();
+        Self { config: Arc::new(config), trust: Arc::new(trust), stamp, asked_at }
+    }
+
     /// The same with what the store remembers. What cannot be read there is left out, so that it holds up nothing else.
     pub(super) fn recalling(&self, store: &Store) -> Self {
-        let mut loaded = Self { stamp: store.stamp(), ..self.clone() };
+        let mut loaded = Self { stamp: store.stamp(), asked_at: Stamp::now(), ..self.clone() };
         match store.recall::<Remembered>() {
             Ok((remembered, failures)) => {
                 for error in failures {
@@ -42,9 +51,13 @@ impl Loaded {
 
     /// The same after something was stored. Where nothing else is remembered than `before`, that configuration goes on.
     pub(super) fn recalling_since(&self, before: &Self, store: &Store) -> Self {
-        let stamp = store.stamp();
-        match store.changed_since(before.stamp) {
-            Ok(Some(changed)) if before.remembers_the_same(&changed, store) => Self { stamp, ..before.clone() },
+        let (stamp, asked_at) = (store.stamp(), Stamp::now());
+        // A stamp that is older than before is that of a copy, in which the times of all else say nothing either.
+        let is_later = stamp >= before.stamp;
+        match store.changed_since(before.asked_at) {
+            Ok(Some(changed)) if is_later && before.remembers_the_same(&changed, store) => {
+                Self { stamp, asked_at, ..before.clone() }
+            }
             _ => self.recalling(store),
         }
     }

@@ -42,6 +42,8 @@ pub(super) struct Look {
     pub(super) report: Arc<Report>,
     /// The state of the store that it brought about.
     pub(super) stamp: Stamp,
+    /// A time from which on what was stored may not have been seen.
+    pub(super) seen_until: Stamp,
     /// When it was.
     pub(super) round: Round,
     /// What rounds about few certificates go by, while all goes well.
@@ -137,7 +139,7 @@ impl NodeLoop {
     async fn round_about_few(&mut self, life: &Life) -> Option<Option<Duration>> {
         let loaded = self.parts.loaded.borrow_and_update().clone();
         let last = self.report.borrow().clone()?;
-        let changed = self.parts.store.changed_since(last.stamp).ok()??;
+        let changed = self.parts.store.changed_since(last.seen_until).ok()??;
         let few = few(&loaded.config, &changed.written, [(&self.name, &last)])?;
         let names = few.names();
         let config = loaded.of(&self.name, &names);
@@ -208,7 +210,7 @@ impl NodeLoop {
             (Some(_), before) => Round { at: now, succeeded_at: before.and_then(|look| look.round.succeeded_at) },
         };
         let basis = basis.filter(|_| retry.is_none());
-        self.report.send_replace(Some(Look { report, stamp: loaded.stamp, round, basis }));
+        self.report.send_replace(Some(Look { report, stamp: loaded.stamp, seen_until: loaded.asked_at, round, basis }));
         self.failures = if retry.is_some() { self.failures.saturating_add(1) } else { 0 };
         match retry {
             None | Some(Retry::Never) => RESYNC,

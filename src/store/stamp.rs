@@ -16,21 +16,29 @@ use super::error::io;
 use super::{Error, Store};
 use crate::model::CertName;
 
-/// How long before a stamp it may have been set that something was changed, though it was seen only after it: one process may be
-/// held up between the clock and the disk while another one goes on, and some file systems keep whole seconds.
+/// How long before a look it may be noted that something was changed that the look did not see: a process may be held up between the
+/// clock and the disk, and some file systems keep whole seconds.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// The state of all certificates, to be compared with an earlier one. Later ones are greater while the clock is not set back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Stamp(i64, i64);
+pub struct Stamp(pub(super) i64, pub(super) i64);
 
 impl Stamp {
+    /// The one that a change would set at this instant.
+    #[must_use]
+    pub fn now() -> Self {
+        // The kernel's own has the resolution of its tick, in which much can happen.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(now.as_secs().cast_signed(), now.subsec_nanos().into())
+    }
+
     fn of(found: &fs::Metadata) -> Self {
         Self(found.mtime(), found.mtime_nsec())
     }
 }
 
-/// What may have changed since a stamp ([`Store::changed_since`]).
+/// What may have changed since an instant ([`Store::changed_since`]).
 #[derive(Debug, Default)]
 pub struct Changed {
     /// Every certificate of which something is stored.
@@ -48,13 +56,13 @@ impl Store {
         fs::metadata(self.root.join("certs")).map_or_else(|_| Stamp::default(), |found| Stamp::of(&found))
     }
 
-    /// Which certificates may have changed since the store had this stamp; `None` when that cannot be said, for the clock was set
-    /// back.
-    pub fn changed_since(&self, stamp: Stamp) -> Result<Option<Changed>, Error> {
-        if self.stamp() < stamp {
+    /// Which certificates may have changed since they were looked at, at this instant or later; `None` when that cannot be said, for
+    /// the clock was set back.
+    pub fn changed_since(&self, instant: Stamp) -> Result<Option<Changed>, Error> {
+        if Stamp::now() < instant {
             return Ok(None);
         }
-        let since = Stamp(stamp.0.saturating_sub_unsigned(SLACK.as_secs()), stamp.1);
+        let since = Stamp(instant.0.saturating_sub_unsigned(SLACK.as_secs()), instant.1);
         let is_later = |found: fs::Metadata| Stamp::of(&found) >= since;
         let certs = self.root.join("certs");
         let entries = match fs::read_dir(&certs) {
@@ -80,9 +88,8 @@ impl Store {
 
     /// Says that a certificate has changed.
     pub(super) fn touch(&self, name: &CertName) {
-        // The kernel's own stamp has the resolution of its tick, in which much can happen.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Timespec { tv_sec: now.as_secs().cast_signed(), tv_nsec: now.subsec_nanos().into() };
+        let Stamp(seconds, nanoseconds) = Stamp::now();
+        let now = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
         let times = Timestamps { last_access: now, last_modification: now };
         // The certificate's own first: who sees the other is to find it. It may be gone altogether.
         for directory in [self.certificate(name), self.root.join("certs")] {
