@@ -96,9 +96,8 @@ async fn bring(
         && let Some(few) = few(&loaded.config, waiting, seen.iter().map(|(name, look)| (*name, look)))
     {
         let config = loaded.config.with_only(&few.names());
-        let Reconciler { stop, away, pushes, .. } = reconciler;
-        let (stop, away, pushes) = (stop.clone(), away.clone(), pushes.clone());
-        let about_few = Reconciler { config: &config, few: Some(&few), stop, away, pushes, ..*reconciler };
+        let away = reconciler.away.clone();
+        let about_few = Reconciler { few: Some(&few), away, ..parts.reconciler(&config, &reconciler.stop) };
         if let Some(report) = about_few.round_about_few(next()).await? {
             tracing::debug!(certificates = few.names().len(), "brought to their nodes by themselves");
             return Ok(report);

@@ -134,8 +134,8 @@ impl NodeLoop {
         now.is_ok_and(|now| known.iter().any(|pid| !now.contains(pid)))
     }
 
-    /// A round about what may have changed since the last one; returns when the next is due where that is not as before. `None`, and
-    /// nothing was changed, where it takes a round about everything.
+    /// A round about what may have changed since the last one; returns when the next is due where that is not as before. `None` where
+    /// it takes a round about everything.
     async fn round_about_few(&mut self, life: &Life) -> Option<Option<Duration>> {
         let loaded = self.parts.loaded.borrow_and_update().clone();
         let last = self.report.borrow().clone()?;

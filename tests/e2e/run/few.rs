@@ -83,8 +83,8 @@ fn expect_all_well(many: &Many) {
 
 #[test]
 fn a_renewed_one_of_many_is_served_by_a_round_about_it_alone() {
-    for versions in [HaproxyVersion::V2_6, HaproxyVersion::V3_2] {
-        let many = Many::new([versions]);
+    for version in [HaproxyVersion::V2_6, HaproxyVersion::V3_2] {
+        let many = Many::new([version]);
         many.settle();
         let before = many.rounds_about_few();
         for at in [3, 17] {
