@@ -193,11 +193,14 @@ impl From<renew::Error> for Failure {
             | E::InternalIssuer { .. }
             | E::RootCa { .. }
             | E::ExternalKeyMissing { .. } => Exit::Config,
-            E::Busy { .. }
-            | E::AccountBusy { .. }
-            | E::ListenerBusy { .. }
-            | E::Spent { .. }
-            | E::TokenNotPlaced { .. } => Exit::Later,
+            E::Busy { .. } | E::AccountBusy { .. } | E::ListenerBusy { .. } | E::Spent { .. } => Exit::Later,
+            E::TokenNotPlaced { hindrance, .. } => {
+                if hindrance.as_ref().is_some_and(|hindrance| hindrance.lasts) {
+                    Exit::Failed
+                } else {
+                    Exit::Later
+                }
+            }
             E::Held { .. } => whether_later(error.retry()),
             E::Record { source, .. } => whether_later(source.retry()),
             E::Dns { source, .. } => whether_later(source.retry()),

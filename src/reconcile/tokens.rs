@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Reconciler};
 use crate::config::Node;
-use crate::haproxy::{Map, Session, Word};
+use crate::haproxy::{Map, Rejection, Session, Word};
 use crate::model::{Invalid, chain};
-use crate::store::{self, Place, Token};
+use crate::schedule::Retry;
+use crate::store::{self, Hindrance, Place, Token};
 
 /// How often the maps are looked at while tokens are wanted: a reload empties them, and the authority asks at any moment.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -38,10 +39,35 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// The same for whoever waits for the token.
+    fn hindrance(&self) -> Hindrance {
+        let (hint, lasts) = match self {
+            Self::Round(error) => (error.hint(), error.retry() == Retry::Never),
+            Self::Busy => (None, false),
+            Self::Invalid(_) => (None, true),
+        };
+        Hindrance { what: chain(self), hint, lasts }
+    }
+
+    /// Whether it is about one token, and the node can be asked about others.
+    fn is_of_token(&self) -> bool {
+        match self {
+            Self::Round(Error::Node { source, .. }) => source.rejection().is_some(),
+            Self::Round(_) | Self::Busy => false,
+            Self::Invalid(_) => true,
+        }
+    }
+
     fn nobody_listens(&self) -> bool {
         matches!(self, Self::Round(Error::Node { source, .. }) if source.nobody_listens())
     }
 }
+
+/// The tokens that a node would not take, and why.
+type Refused = BTreeMap<String, TokenError>;
+
+/// The keys and values of maps.
+type Maps<'t> = BTreeMap<&'t str, Vec<(String, String)>>;
 
 impl Keeper<'_> {
     /// Looks again and again; after `stop` once more, so that what was retired is taken away.
@@ -83,12 +109,44 @@ impl Keeper<'_> {
         if tokens.is_empty() {
             return Ok(());
         }
-        let nodes = self.reconciler.config.nodes.values().map(|node| self.on_node(node, &tokens));
+        let mut refused = match self.on_nodes(&tokens).await {
+            Ok(refused) => refused,
+            Err(error) => {
+                self.note(&tokens, &error)?;
+                return Err(error);
+            }
+        };
+        for token in &tokens {
+            if let Some(error) = refused.get(&token.token) {
+                self.note(std::slice::from_ref(token), error)?;
+            } else if !token.wanted {
+                store.remove_retired_token(&lock, &token.token).map_err(Error::Store)?;
+            } else if !token.placed {
+                store.mark_placed(&token.token).map_err(Error::Store)?;
+            }
+        }
+        refused.pop_first().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Notes why tokens are not on every node, for whoever waits for them.
+    fn note(&self, tokens: &[Token], error: &TokenError) -> Result<(), TokenError> {
+        let hindrance = error.hindrance();
+        for token in tokens.iter().filter(|token| token.wanted && token.hindrance.as_ref() != Some(&hindrance)) {
+            self.reconciler.store.note_hindrance(&token.token, &hindrance).map_err(Error::Store)?;
+        }
+        Ok(())
+    }
+
+    async fn on_nodes(&self, tokens: &[Token]) -> Result<Refused, TokenError> {
+        let nodes = self.reconciler.config.nodes.values().map(|node| self.on_node(node, tokens));
         let outcomes = futures_util::future::join_all(nodes).await;
-        let (mut reached, mut first_error) = (false, None);
+        let (mut all, mut reached, mut first_error) = (Refused::new(), false, None);
         for outcome in outcomes {
             match outcome {
-                Ok(()) => reached = true,
+                Ok(refused) => {
+                    reached = true;
+                    all.extend(refused);
+                }
                 Err(error) if error.nobody_listens() => _ = first_error.get_or_insert(error),
                 Err(error) => return Err(error),
             }
@@ -99,37 +157,51 @@ impl Keeper<'_> {
             }
             tracing::debug!(%error, "a node that cannot be reached gets no http-01 tokens");
         }
-        for token in tokens {
-            if !token.wanted {
-                store.remove_retired_token(&lock, &token.token).map_err(Error::Store)?;
-            } else if !token.placed {
-                store.mark_placed(&token.token).map_err(Error::Store)?;
-            }
-        }
-        Ok(())
+        Ok(all)
     }
 
-    async fn on_node(&self, node: &Node, tokens: &[Token]) -> Result<(), TokenError> {
-        let fail = |error| Error::node(node, error);
-        let mut session = Session::open(self.reconciler.connect, node.endpoint()).await.map_err(fail)?;
-        let mut maps: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
+    /// Brings tokens to one node. What it refuses holds up no other.
+    async fn on_node(&self, node: &Node, tokens: &[Token]) -> Result<Refused, TokenError> {
+        let session = Session::open(self.reconciler.connect, node.endpoint()).await;
+        let mut session = session.map_err(|error| Error::node(node, error))?;
+        let (mut refused, mut maps) = (Refused::new(), Maps::new());
         for token in tokens {
-            let Place::Map(map_name) = &token.place else { continue };
-            let map: Map = map_name.parse()?;
-            let key: Word = token.token.parse()?;
-            if !maps.contains_key(map_name.as_str()) {
-                maps.insert(map_name, session.map_entries(&map).await.map_err(fail)?);
-            }
-            // The first of equal keys counts.
-            let value = maps[map_name.as_str()].iter().find(|(found, _)| *found == token.token).map(|(_, value)| value);
-            match value {
-                Some(_) if !token.wanted => session.map_remove(&map, &key).await.map_err(fail)?,
-                found if token.wanted && found != Some(&token.key_authorization) => {
-                    session.map_set(&map, &key, &token.key_authorization.parse()?).await.map_err(fail)?;
-                }
-                _ => {}
+            match bring(token, node, &mut session, &mut maps).await {
+                Err(error) if error.is_of_token() => _ = refused.insert(token.token.clone(), error),
+                outcome => outcome?,
             }
         }
-        Ok(())
+        Ok(refused)
     }
+}
+
+/// Adds a token where it is wanted and missing, and takes it away where it is not wanted any more.
+async fn bring<'t>(
+    token: &'t Token,
+    node: &Node,
+    session: &mut Session,
+    maps: &mut Maps<'t>,
+) -> Result<(), TokenError> {
+    let fail = |error| Error::node(node, error);
+    let Place::Map(map_name) = &token.place else { return Ok(()) };
+    let map: Map = map_name.parse()?;
+    let key: Word = token.token.parse()?;
+    if !maps.contains_key(map_name.as_str()) {
+        let entries = match session.map_entries(&map).await {
+            // There is nothing to be taken away.
+            Err(error) if !token.wanted && matches!(error.rejection(), Some(Rejection::NoMap)) => return Ok(()),
+            entries => entries.map_err(fail)?,
+        };
+        maps.insert(map_name, entries);
+    }
+    // The first of equal keys counts.
+    let value = maps[map_name.as_str()].iter().find(|(found, _)| *found == token.token).map(|(_, value)| value);
+    match value {
+        Some(_) if !token.wanted => session.map_remove(&map, &key).await.map_err(fail)?,
+        found if token.wanted && found != Some(&token.key_authorization) => {
+            session.map_set(&map, &key, &token.key_authorization.parse()?).await.map_err(fail)?;
+        }
+        _ => {}
+    }
+    Ok(())
 }

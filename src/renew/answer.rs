@@ -92,6 +92,7 @@ impl<'a> Answers<'a> {
                 certificate: self.certificate.clone(),
                 wanted: true,
                 placed: false,
+                hindrance: None,
             })?;
         }
         match way {
@@ -133,14 +134,21 @@ impl<'a> Answers<'a> {
         Ok(())
     }
 
-    /// Waits until every node has a token.
+    /// Waits until every node has a token, or one will not take it.
     async fn placed(&self, token: &Token) -> Result<(), Error> {
         let store = self.renewer.store;
-        let is_placed = |stored: &store::Token| stored.token == token.as_str() && stored.placed;
-        store::until(PLACED_DEADLINE, || Ok::<_, Error>(store.tokens()?.into_iter().find(is_placed)))
-            .await?
-            .map(drop)
-            .ok_or_else(|| Error::TokenNotPlaced { token: token.clone(), waited: PLACED_DEADLINE })
+        let mut hindrance = None;
+        let is_placed = store::until(PLACED_DEADLINE, || {
+            let stored = store.tokens()?.into_iter().find(|stored| stored.token == token.as_str());
+            let is_placed = stored.as_ref().is_some_and(|stored| stored.placed);
+            hindrance = stored.and_then(|stored| stored.hindrance);
+            let is_settled = is_placed || hindrance.as_ref().is_some_and(|hindrance| hindrance.lasts);
+            Ok::<_, Error>(is_settled.then_some(is_placed))
+        });
+        match is_placed.await? {
+            Some(true) => Ok(()),
+            _ => Err(Error::TokenNotPlaced { token: token.clone(), hindrance }),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::Issuer;
 use crate::model::{CertName, DnsName, Identifier, Token};
 use crate::schedule::Retry;
 use crate::solver::dns;
-use crate::store::Hold;
+use crate::store::{Hindrance, Hold};
 use crate::{acme, bundle, internal, probe, solver, store};
 
 /// A certificate could not be ordered.
@@ -146,13 +146,14 @@ pub enum Error {
     /// What the DNS says is in the way, and no order was spent to find out.
     #[error(transparent)]
     Obstacle(Box<Obstacle>),
-    /// A token did not reach every node in time.
-    #[error("the http-01 token {token} did not reach every HAProxy within {} s", .waited.as_secs())]
+    /// A token did not reach every node.
+    #[error("the http-01 token {token} did not reach every HAProxy")]
     TokenNotPlaced {
         /// The token.
         token: Token,
-        /// How long was waited.
-        waited: Duration,
+        /// Why, as far as whoever brings it there has found out.
+        #[source]
+        hindrance: Option<Hindrance>,
     },
     /// A challenge cannot be answered.
     #[error("challenges cannot be answered")]
@@ -340,7 +341,8 @@ impl Error {
             Self::RootCa { .. } => "give a PEM file by --root-ca or root_ca".to_owned(),
             Self::Misrouted(misrouted) => return Some(misrouted.hint()),
             Self::Obstacle(obstacle) => obstacle.hint(),
-            Self::TokenNotPlaced { .. } => {
+            Self::TokenNotPlaced { hindrance: Some(hindrance), .. } => return hindrance.hint.clone(),
+            Self::TokenNotPlaced { hindrance: None, .. } => {
                 "see by `hotcert status` which node cannot be reached, and whether its configuration has the map"
                     .to_owned()
             }

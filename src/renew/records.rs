@@ -57,6 +57,7 @@ impl Renewer<'_> {
             certificate: certificate.clone(),
             wanted: true,
             placed: false,
+            hindrance: None,
         })?;
         let scratch = self.store.scratch(token)?;
         let keeper = Keeper { provider: &dns.provider, zone: zone.as_ref() };

@@ -87,7 +87,7 @@ pub use socket::{CONTROL_SOCKET, ControlSocket, within};
 pub use staging::Staging;
 pub use stamp::{Changed, Stamp};
 pub use tickets::Tickets;
-pub use tokens::{Place, Token};
+pub use tokens::{Hindrance, Place, Token};
 pub use told::{Letter, Seen, Told};
 pub use wait::until;
 pub use watched::Taken;

@@ -29,6 +29,21 @@ pub struct Token {
     pub wanted: bool,
     /// Whether every node has it.
     pub placed: bool,
+    /// Why one has not, as far as whoever brings it there has found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<Hindrance>,
+}
+
+/// Why a token is not on every node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{what}")]
+pub struct Hindrance {
+    /// What went wrong.
+    pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether it stays so until somebody has acted.
+    pub lasts: bool,
 }
 
 /// Where the answer to a challenge lies.
@@ -69,9 +84,14 @@ impl Store {
 
     /// Says that every node answers a token; one that is gone is fine.
     pub fn mark_placed(&self, token: &str) -> Result<(), Error> {
-        self.change_token(token, |token| token.placed = true)?;
+        self.change_token(token, |token| (token.placed, token.hindrance) = (true, None))?;
         tracing::trace!(target: "hotcert::step", "store: token marked as placed");
         Ok(())
+    }
+
+    /// Says why a token is not on every node yet; one that is gone is fine.
+    pub fn note_hindrance(&self, token: &str, hindrance: &Hindrance) -> Result<(), Error> {
+        self.change_token(token, |token| token.hindrance = Some(hindrance.clone()))
     }
 
     /// All tokens, by name. A file that cannot be understood is left out with a warning: it must not hold up the others.

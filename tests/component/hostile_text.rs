@@ -159,6 +159,7 @@ proptest! {
                 certificate: "a.test".parse().unwrap(),
                 wanted: true,
                 placed: false,
+                hindrance: None,
             };
             if store.put_token(&stored).is_ok() {
                 prop_assert!(text.parse::<Token>().is_ok());

@@ -194,6 +194,7 @@ fn a_token_lives_until_it_is_removed() {
         certificate: name(),
         wanted: true,
         placed: false,
+        hindrance: None,
     };
     fix.store.put_token(&token("b")).unwrap();
     fix.store.put_token(&token("-a_")).unwrap();
@@ -226,6 +227,7 @@ fn concurrent_changes_of_a_token_are_all_kept() {
             certificate: name(),
             wanted: true,
             placed: false,
+            hindrance: None,
         };
         fix.store.put_token(&token).unwrap();
         std::thread::scope(|scope| {

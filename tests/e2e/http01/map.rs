@@ -46,6 +46,10 @@ impl Two {
     }
 
     fn issue(&self, name: &str) -> Running {
+        self.issue_by("acme.map", name)
+    }
+
+    fn issue_by(&self, map: &str, name: &str) -> Running {
         let mut arguments: Vec<OsString> = ["issue", "--json", "--agree-terms", name].map(OsString::from).into();
         let mut flag = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
         for node in &self.nodes {
@@ -56,7 +60,7 @@ impl Two {
         flag("--directory", self.pebble.directory().into());
         flag("--root-ca", self.pebble.root_ca().into());
         flag("--contact", "admin@example.org".into());
-        flag("--http-01-map", self.shared.join("acme.map").into());
+        flag("--http-01-map", self.shared.join(map).into());
         flag("--http-01-probe", self.nodes[0].http_addr().to_string().into());
         self.hotcert.spawn(arguments)
     }
@@ -156,6 +160,26 @@ fn no_order_is_spent_while_a_node_cannot_be_given_tokens() {
 
     two.gate.pass(two.nodes[1].http_addr());
     two.issue("shop.test").wait(SERVER_DEADLINE).expect_code(0);
+    two.expect_no_tokens();
+}
+
+#[test]
+fn a_map_that_haproxy_does_not_have_is_named_at_once_and_holds_up_no_other_order() {
+    let mut two = Two::new(NEW);
+    let good = two.issue("shop.test");
+    two.gate.wait_asked();
+
+    let failed = two.issue_by("other.map", "lost.test").wait(SERVER_DEADLINE).expect_code(1);
+    let error = &failed.json()["error"];
+    assert_eq!(error["kind"], "node", "{failed:?}");
+    assert!(error["causes"][0].as_str().is_some_and(|text| text.ends_with("HAProxy has no such map")), "{error}");
+    assert!(error["hint"].as_str().is_some_and(|text| text.contains("name the map")), "{error}");
+    assert_eq!(two.pebble.orders(), 1);
+
+    two.nodes[1].reload();
+    assert!(poll(SERVER_DEADLINE, || Some(two.tokens(1)).filter(|found| found.len() == 1)).is_some());
+    two.gate.pass(two.nodes[1].http_addr());
+    good.wait(SERVER_DEADLINE).expect_code(0);
     two.expect_no_tokens();
 }
 
