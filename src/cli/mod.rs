@@ -116,6 +116,9 @@ async fn execute(cli: Cli, output: &Output) -> Result<Outcome, Failure> {
         let warnings = config.warnings.iter().map(|warning| Note::new("warning", warning));
         return Ok(outcome.after(warnings.collect()));
     }
+    if request.is_read_only() && !config.state_dir.exists() {
+        output.say("notice", &format!("there is no state directory {} yet", config.state_dir.display()));
+    }
     let app = App::open(config, output)?;
     app.listen().await;
     request.run(app, None).await

@@ -112,21 +112,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the state directory, and makes it if there is none.
+    /// Opens the state directory. Where there is none, the first that is written there makes it.
     ///
     /// One that others can read or write is refused: there are private keys in it.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        match fs::metadata(root) {
-            Err(error) if error.kind() == ErrorKind::NotFound => DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(root)
-                .and_then(|()| fs::File::open(atomic::directory_of(root))?.sync_all())
-                .map_err(io("create", root))?,
-            Err(error) => return Err(io("open", root)(error)),
-            Ok(_) => {}
-        }
-        let found = fs::metadata(root).map_err(io("open", root))?;
+        let found = match fs::metadata(root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::to_look_at(root)),
+            found => found.map_err(io("open", root))?,
+        };
         if !found.is_dir() {
             return Err(Error::NotADirectory { path: root.to_owned() });
         }
@@ -150,15 +143,21 @@ impl Store {
         Access { mode: 0o600, uid: self.owner.map(|(uid, _)| uid), gid: self.owner.map(|(_, gid)| gid) }
     }
 
-    /// Makes a directory below the root, with those between.
+    /// Makes the root or a directory below it, with those between.
     fn make_directories(&self, path: &Path) -> Result<(), Error> {
         if path.is_dir() {
             return Ok(());
         }
-        if let Some(parent) = path.parent().filter(|parent| parent.starts_with(&self.root)) {
-            self.make_directories(parent)?;
+        match path.parent() {
+            Some(parent) if path != self.root => {
+                self.make_directories(parent)?;
+                atomic::make_directory(path, self.owner)
+            }
+            _ => {
+                DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create", path))?;
+                atomic::sync_directory(atomic::directory_of(path))
+            }
         }
-        atomic::make_directory(path, self.owner)
     }
 
     /// Writes a file below the root.

@@ -22,8 +22,9 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("state")).unwrap();
-        Self { _dir: dir, store }
+        let root = dir.path().join("state");
+        DirBuilder::new().mode(0o700).create(&root).unwrap();
+        Self { _dir: dir, store: Store::open(&root).unwrap() }
     }
 
     fn path(&self, below: &str) -> PathBuf {

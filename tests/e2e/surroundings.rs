@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::support::process::signal_process;
 use crate::support::sidecar::{self, quoted};
-use crate::support::{Haproxy, HaproxyVersion, House, PebbleVersion, Pki, Site, poll};
+use crate::support::{Haproxy, HaproxyVersion, House, PebbleVersion, Pki, Scratch, Site, poll};
 
 /// What only looks, and works without a configuration.
 const COMMANDS: [&[&str]; 11] = [
@@ -86,6 +86,26 @@ fn output_that_is_lost_is_a_failure() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
         assert!(said.contains("could not be written to standard output") && said.contains("No space left"), "{said}");
+    }
+}
+
+#[test]
+fn who_only_looks_makes_no_state_directory() {
+    let haproxy = Haproxy::new(HaproxyVersion::V3_2).start();
+    let scratch = Scratch::new();
+    let (state, socket) = (scratch.join("none/state"), haproxy.socket().display().to_string());
+    for words in [&["list"][..], &["status"], &["plan"], &["top"], &["config", "show"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hotcert"));
+        command.args(words).arg("--state-dir").arg(&state).stdin(Stdio::null());
+        if words[0] != "list" {
+            command.args(["--socket", &socket]);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+        let is_told = said.contains(&format!("there is no state directory {} yet", state.display()));
+        assert_eq!(is_told, !matches!(words[0], "top" | "config"), "{words:?}: {said}");
+        assert!(!scratch.join("none").exists(), "{words:?}");
     }
 }
 

@@ -18,10 +18,13 @@ pub(super) fn entry() -> Entry {
 }
 
 #[test]
-fn a_state_directory_that_others_can_reach_is_refused() {
+fn the_state_directory_is_made_by_whoever_writes_and_refused_where_others_can_reach_it() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("a/state");
-    Store::open(&root).unwrap();
+    let store = Store::open(&root).unwrap();
+    assert!(store.names().unwrap().is_empty() && store.tokens().unwrap().is_empty());
+    assert!(!dir.path().join("a").exists());
+    store.remember(&store.try_lock_certificate(&name()).unwrap().unwrap(), &"what").unwrap();
     assert_eq!(mode(&root), 0o700);
     Store::open(&root).unwrap();
     fs::set_permissions(&root, fs::Permissions::from_mode(0o750)).unwrap();
