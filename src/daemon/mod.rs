@@ -342,10 +342,11 @@ impl Daemon {
                 tasks.spawn("watch", |life| files::run(watcher, parts.clone(), life));
             }
         }
+        let status = Status::new(reports, problems, [fleet, tickets], client_files);
         if self.role.orders() {
-            tasks.spawn(RENEWALS, |life| renewals::run(parts.clone(), drain.clone(), life));
+            tasks.spawn(RENEWALS, |life| renewals::run(parts.clone(), status.clone(), drain.clone(), life));
         }
-        Status::new(reports, problems, [fleet, tickets], client_files)
+        status
     }
 }
 

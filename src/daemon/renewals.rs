@@ -7,17 +7,31 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Parts;
 use super::tasks::Life;
+use super::{Parts, Status};
 use crate::reconcile::Problem;
 use crate::renew::{GRACE, Renewer};
 
 /// The longest sleep between two looks at the wall clock.
 const CLOCK_PERIOD: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(mut parts: Parts, drain: CancellationToken, life: Life) {
+/// How long the first round waits for a node: most challenges come by way of `HAProxy`, and one that is started together with hotcert is
+/// soon there.
+const NODE_AWAITED: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(mut parts: Parts, status: Status, drain: CancellationToken, life: Life) {
+    let reached = async {
+        tokio::select! {
+            () = drain.cancelled() => {}
+            _ = timeout(NODE_AWAITED, status.one_is_reached()) => {}
+        }
+    };
+    if life.until_stopped(reached).await.is_none() {
+        return;
+    }
     let mut due: Option<Timestamp> = None;
     loop {
         let loaded = parts.loaded.borrow_and_update().clone();

@@ -81,6 +81,13 @@ impl Status {
         self.reports.iter().filter_map(|(name, look)| Some((name.clone(), round(look)?))).collect()
     }
 
+    /// Waits until one of the nodes was reached, if there are any.
+    pub(super) async fn one_is_reached(&self) {
+        let mut looks: FuturesUnordered<_> = self.reports.values().cloned().map(reached).collect();
+        // Of a task that has ended nothing is to be expected.
+        while looks.next().await == Some(false) {}
+    }
+
     /// Waits until every node was brought to this state of the store, or to a later one; not for a node that takes longer than
     /// somebody who wants to know at once.
     pub async fn settled(&self, stamp: Stamp) {
@@ -112,6 +119,12 @@ impl Status {
         }
         Some(report)
     }
+}
+
+/// Waits until a node was reached; `false` where nobody looks any more.
+async fn reached(mut look: watch::Receiver<Option<Look>>) -> bool {
+    let is_reached = |look: &Look| look.report.nodes.iter().any(|node| node.reachable);
+    look.wait_for(|look| look.as_ref().is_some_and(is_reached)).await.is_ok()
 }
 
 /// What is wrong with a watched file, as a part of a report.

@@ -4,10 +4,25 @@ use std::fs;
 use std::time::Duration;
 
 use crate::support::sidecar::{self, DEADLINE};
-use crate::support::{Haproxy, HaproxyVersion, House, Leaf, each_haproxy, poll};
+use crate::support::town::{Answering, Town};
+use crate::support::{Haproxy, HaproxyVersion, House, Leaf, PebbleVersion, each_haproxy, poll};
 
 each_haproxy! {
     a_restarted_haproxy_with_stale_files_is_put_right_within_two_seconds,
+}
+
+#[test]
+fn what_is_due_at_the_start_is_ordered_once_haproxy_is_there() {
+    let names = ["a.test", "b.test"];
+    let mut town = Town::new(Answering::Webroot, Haproxy::new(HaproxyVersion::V2_8), PebbleVersion::V2_10, &names);
+    town.house.haproxy().kill();
+    let mut sidecar = town.sidecar();
+    sidecar.wait_for("nobody listens");
+    town.house.haproxy().restart();
+    town.expect_served(&sidecar);
+    let outcome = sidecar.stop().0.expect_code(0);
+    assert!(!outcome.stderr.contains("could not be ordered"), "{outcome:?}");
+    assert_eq!(town.pebble.orders(), names.len());
 }
 
 /// How soon everything has to be right after HAProxy's socket is back.
