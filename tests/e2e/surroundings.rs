@@ -211,6 +211,18 @@ fn what_is_to_be_done_is_done_for_readers_who_are_not_there() {
         site.haproxy.set_cert(&slot, &pki.leaf(&pushed).issue().fullchain_and_key());
         shop.act(&["sync"], reader);
         assert_eq!(site.served(&pushed).serial, leaf.serial(), "{reader:?}");
+        shop.act(&["config", "check"], reader);
+
+        let (adopted, lego) = (format!("adopted{at}.test"), format!("lego{at}"));
+        let leaf = pki.leaf(&adopted).issue();
+        scratch.dir(&lego);
+        scratch.dir(format!("{lego}/certificates"));
+        scratch.write(format!("{lego}/certificates/{adopted}.crt"), leaf.fullchain());
+        scratch.write(format!("{lego}/certificates/{adopted}.key"), leaf.key_pem());
+        let directory = site.pebble.directory();
+        shop.act(&["import", "lego", &lego, "--directory", &directory], reader);
+        assert!(!shop.stored(&adopted).is_empty(), "{reader:?}");
+
         shop.act(&["revoke", &ordered, "--detach"], reader);
         shop.act(&["delete", &pushed, "--detach"], reader);
         assert!(shop.stored(&pushed).is_empty() && site.serial(&pushed).is_err(), "{reader:?}");
