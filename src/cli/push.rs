@@ -115,8 +115,8 @@ async fn load(app: App, Input { args, pem, key }: &Input, said: &mut Vec<Note>) 
     }
     let notices: Vec<String> = admitted.notices.iter().map(ToString::to_string).collect();
     said.extend(notices.iter().map(|notice| Note::new("notice", notice)));
-    let views = app.reconciler().preview(&name, &admitted.bundle).await?;
     if args.dry_run {
+        let views = app.reconciler().preview(&name, &admitted.bundle).await?;
         let nodes: Vec<NodePlan> = views.values().map(NodePlan::of).collect();
         let text = describe(&nodes);
         return Ok(Outcome::new(&Preview { certificate: name, notices, nodes }, text));

@@ -6,12 +6,7 @@ use std::sync::Arc;
 use super::node::Look;
 use crate::config::Config;
 use crate::model::{CertName, NodeName, Slot};
-use crate::reconcile::{Few, FewOn, Known, NodeState, Report};
-
-/// Fewer certificates than this are all looked at in each round, which takes no time.
-const MANY: usize = 32;
-/// The greatest part of all that is looked at by itself, as its inverse.
-const SHARE: usize = 2;
+use crate::reconcile::{Few, FewOn, Known, NodeState, Report, are_few};
 
 /// What rounds about few certificates of a node go by: what the last one about everything has found, and its configuration.
 #[derive(Clone)]
@@ -48,7 +43,6 @@ fn slots(
     node: &NodeName,
     report: &Report,
 ) -> Option<BTreeMap<CertName, Slot>> {
-    let total = report.certificates.len();
     let mut slots = BTreeMap::new();
     for name in names {
         let Some(certificate) = config.certificates.get(name) else { continue };
@@ -65,5 +59,5 @@ fn slots(
             slots.insert(member.name.clone(), slot.parse().ok()?);
         }
     }
-    (total >= MANY && slots.len() * SHARE <= total).then_some(slots)
+    are_few(slots.len(), report.certificates.len()).then_some(slots)
 }

@@ -7,7 +7,7 @@ use crate::config::{Certificate, Node};
 use crate::haproxy::{Leaf, ListKind};
 use crate::model::{CertName, Invalid, KeyKind, Slot};
 use crate::plan::Attachment;
-use crate::store::crt_list::{Names, same_path};
+use crate::store::crt_list::{Names, last_part, same_path};
 use crate::store::publish;
 
 /// The place of a certificate on a node.
@@ -144,6 +144,16 @@ pub(super) fn slot(
         (Some(slot), _) => Ok(as_loaded(slot.clone(), inventory)),
         (None, Some(directory)) => Ok(as_loaded(slot_in(&directory, &file_name)?, inventory)),
         (None, None) => find(certificate, kind.or(certificate.key_kind()), &file_name, inventory),
+    }
+}
+
+/// Whether a slot may be that of a certificate, as far as its name tells.
+pub(super) fn may_be(certificate: &Certificate, node: &Node, slot: &Slot) -> bool {
+    let is_called = |name: &str| last_part(slot.as_str()) == last_part(name);
+    match (&certificate.slot, node.directory()) {
+        (Some(meant), _) => is_called(meant.as_str()),
+        (None, Some(_)) => is_called(&certificate.file_name()),
+        (None, None) => true,
     }
 }
 

@@ -47,15 +47,18 @@ impl Listed {
 }
 
 impl Inventory {
+    /// Everything.
     pub(super) async fn take(session: &mut Session) -> Result<Self, Error> {
-        Self::take_of(session, None).await
+        let mut all = Self::take_of(session, |_| true).await?;
+        // It tells who answers where several do.
+        all.sni = session.sni().await?.unwrap_or_default();
+        Ok(all)
     }
 
-    /// The same with what `only` some of the slots hold.
-    pub(super) async fn take_of(session: &mut Session, only: Option<&BTreeSet<&Slot>>) -> Result<Self, Error> {
+    /// All but what the other slots hold.
+    pub(super) async fn take_of(session: &mut Session, is_asked_for: impl Fn(&Slot) -> bool) -> Result<Self, Error> {
         let certificates = session.certificates().await?;
-        let is_asked_for = |slot: &&Slot| only.is_none_or(|only| only.contains(slot));
-        let known = certificates.names.iter().filter_map(Name::slot).filter(is_asked_for).cloned();
+        let known = certificates.names.iter().filter_map(Name::slot).filter(|slot| is_asked_for(slot)).cloned();
         let (slots, unspeakable): (Vec<Slot>, Vec<Slot>) = known.partition(|slot| can_describe(session.info(), slot));
         let replies = session.certificates_of(&slots).await?;
         let mut loaded: BTreeMap<Slot, Loaded> =
@@ -71,9 +74,7 @@ impl Inventory {
             };
             lists.insert(list, Listed::new(kind, entries));
         }
-        // It tells who answers where several do.
-        let sni = if only.is_none() { session.sni().await?.unwrap_or_default() } else { Vec::new() };
-        let (by_last_part, by_first_name) = Default::default();
+        let (sni, by_last_part, by_first_name) = Default::default();
         Ok(Self { certificates, loaded, lists, sni, by_last_part, by_first_name })
     }
 

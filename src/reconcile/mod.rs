@@ -46,7 +46,7 @@ pub(crate) use companions::list as companions_in;
 pub use compare::{Noticed, Warning};
 pub use dump::{DumpOptions, DumpOutcome, Dumped};
 pub use error::{Error, Failure};
-pub use few::{Few, FewOn, Known};
+pub use few::{Few, FewOn, Known, are_few};
 pub use observe::View;
 pub use pushes::{Pushes, Tally};
 pub use remove::Removal;
@@ -244,11 +244,17 @@ impl Reconciler<'_> {
             if !passes || self.stop.is_cancelled() {
                 break;
             }
-            read = Some(stored);
             tracing::debug!(attempt, "round applied");
             if !failures.is_empty() {
                 tokio::time::sleep(POLL).await;
+            } else if self.few.is_none()
+                && let Some(few) = Few::changed_by(&seen, self.config)
+                && let Some(seen) = self.look_again(&few, &stored, seen, &away).await
+            {
+                settled = Some((stored, seen));
+                break;
             }
+            read = Some(stored);
         }
 
         let (stored, mut seen) = if let Some(settled) = settled {

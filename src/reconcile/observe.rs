@@ -54,13 +54,27 @@ impl View {
     pub(super) fn owner(&self, want: &Want, name: &Identifier) -> Option<&CertName> {
         want.kinds().find_map(|kind| self.rightful.get(&(name.clone(), kind)))
     }
+
+    /// Puts what was seen of few certificates in place of what was seen of them before. No other has changed meanwhile, and nothing but
+    /// what their slots and files hold.
+    pub(super) fn amend_by(&mut self, few: Self) {
+        self.info = few.info;
+        self.desired.certificates.extend(few.desired.certificates);
+        self.actual.slots.extend(few.actual.slots);
+        self.actual.published.extend(few.actual.published);
+        self.leaves.extend(few.leaves);
+        self.companions.extend(few.companions);
+        self.plan.steps = few.plan.steps;
+    }
 }
 
 impl Reconciler<'_> {
     /// Looks at one node.
     pub(super) async fn observe(&self, session: &mut Session, node: &Node, stored: &Stored) -> Result<View, Error> {
-        let only = self.few.map(|few| few.slots(&node.name));
-        let inventory = Inventory::take_of(session, only.as_ref()).await?;
+        let inventory = match self.few.map(|few| few.slots(&node.name)) {
+            None => Inventory::take(session).await?,
+            Some(slots) => Inventory::take_of(session, |slot| slots.contains(slot)).await?,
+        };
         let now = self.clock.now();
         let mut view = View {
             node: node.clone(),

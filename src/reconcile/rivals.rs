@@ -9,7 +9,7 @@ use super::{Error, Reconciler, hanging, one_is_reachable};
 use crate::bundle::Rival;
 use crate::config::{Certificate, Node};
 use crate::haproxy;
-use crate::model::{CertName, KeyKind, NodeName};
+use crate::model::{CertName, KeyKind, NodeName, Slot};
 use crate::store::publish;
 
 impl Reconciler<'_> {
@@ -29,7 +29,8 @@ impl Reconciler<'_> {
             }
         }
         let nodes: Vec<_> = self.config.nodes_of(certificate).collect();
-        let (inventories, unreachable) = self.inventories(nodes).await;
+        let (inventories, unreachable) =
+            self.inventories(nodes, |node, slot| desire::may_be(certificate, node, slot)).await;
         let mut rivals = BTreeMap::new();
         for (node, inventory) in inventories {
             let Place { slot, file, .. } = desire::place(certificate, kind, node, &inventory)
@@ -48,7 +49,7 @@ impl Reconciler<'_> {
     /// The same for many certificates at once, with one look at each node. What has no place, or no node that can be reached, has
     /// no rivals: whether it can be loaded, the round will tell.
     pub async fn rivals_of(&self, certificates: &[Certificate]) -> BTreeMap<CertName, Vec<Rival>> {
-        let (inventories, _) = self.inventories(self.config.nodes.values().collect()).await;
+        let (inventories, _) = self.inventories(self.config.nodes.values().collect(), |_, _| true).await;
         let on = |certificate: &Certificate| {
             let nodes: Vec<_> = self.config.nodes_of(certificate).map(|node| &node.name).collect();
             let rivals =
@@ -61,15 +62,17 @@ impl Reconciler<'_> {
         certificates.iter().map(on).collect()
     }
 
-    /// Reads what nodes have loaded, from all at once.
+    /// Reads what nodes have loaded, from all at once; of the slots that are not asked for, only their names.
     async fn inventories<'n>(
         &self,
         nodes: Vec<&'n Node>,
+        is_asked_for: impl Fn(&Node, &Slot) -> bool,
     ) -> (Vec<(&'n Node, Inventory)>, BTreeMap<NodeName, haproxy::Error>) {
+        let is_asked_for = &is_asked_for;
         let looks = nodes.into_iter().map(|node| async move {
             let look = async {
                 let mut session = self.open(node, &self.away).await?;
-                Inventory::take(&mut session).await
+                Inventory::take_of(&mut session, |slot| is_asked_for(node, slot)).await
             };
             (node, look.await)
         });

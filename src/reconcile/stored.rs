@@ -1,6 +1,6 @@
 //! Everything that a round reads from the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Error, Failure, Reconciler};
 use crate::config::Certificate;
@@ -29,6 +29,17 @@ struct Found {
     withdrawn: Option<Generation>,
 }
 
+impl Stored {
+    /// The same with no more than these certificates.
+    pub(super) fn only(&self, names: &BTreeSet<CertName>) -> Self {
+        let of = |all: &BTreeMap<CertName, Generation>| {
+            names.iter().filter_map(|name| Some((name.clone(), all.get(name)?.clone()))).collect()
+        };
+        let (generations, waiting, withdrawn) = (of(&self.generations), of(&self.waiting), of(&self.withdrawn));
+        Self { stamp: self.stamp, generations, waiting, withdrawn, failures: Vec::new() }
+    }
+}
+
 impl Reconciler<'_> {
     /// Reads the generation of every certificate that should be served.
     pub(super) fn read_store(&self) -> Stored {
@@ -51,8 +62,12 @@ impl Reconciler<'_> {
 
     /// The same, or what was read before where nothing was stored since.
     pub(super) fn read_store_again(&self, before: Option<Stored>) -> Stored {
-        let is_new = |stored: &Stored| stored.stamp == self.store.stamp() && stored.failures.is_empty();
-        before.filter(is_new).unwrap_or_else(|| self.read_store())
+        before.filter(|stored| self.is_current(stored)).unwrap_or_else(|| self.read_store())
+    }
+
+    /// Whether nothing was stored since this was read.
+    pub(super) fn is_current(&self, stored: &Stored) -> bool {
+        stored.stamp == self.store.stamp() && stored.failures.is_empty()
     }
 
     fn read_one(&self, certificate: &Certificate) -> Result<Found, store::Error> {

@@ -1,5 +1,6 @@
 //! Of many certificates, those that change are looked at alone; where others may compete with them, everything is.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ struct Many {
     sidecar: Sidecar,
     house: House,
     directory: PathBuf,
+    flags: Vec<OsString>,
 }
 
 impl Many {
@@ -26,9 +28,9 @@ impl Many {
             write(&directory, *at, leaf);
         }
         let watch = format!("[[watch]]\ndir = {:?}\n", directory.to_str().unwrap());
-        let flags = house.flags_and(&watch).into_iter().chain(["-vv".into()]);
-        let sidecar = Sidecar::start(&house.hotcert, flags);
-        let many = Self { sidecar, house, directory };
+        let flags: Vec<_> = house.flags_and(&watch).into_iter().chain(["-vv".into()]).collect();
+        let sidecar = Sidecar::start(&house.hotcert, flags.clone());
+        let many = Self { sidecar, house, directory, flags };
         for (at, leaf) in &leaves {
             many.expect_served(*at, leaf);
         }
@@ -100,11 +102,44 @@ fn a_renewed_one_of_many_is_served_by_a_round_about_it_alone() {
 #[test]
 fn so_is_one_that_several_nodes_serve() {
     let many = Many::new([HaproxyVersion::V2_6, HaproxyVersion::V3_2]);
-    many.settle();
-    many.renew(3);
+    // One that comes while all is looked at, as each node is now and then, is brought to its nodes with the others.
+    let is_alone = || {
+        many.renew(3);
+        many.sidecar.log().contains("brought to their nodes by themselves").then_some(())
+    };
+    assert!(poll(DEADLINE, is_alone).is_some(), "{}", many.sidecar.log());
     expect_all_well(&many);
-    let log = many.sidecar.log();
-    assert!(log.contains("brought to their nodes by themselves"), "{log}");
+}
+
+#[test]
+fn a_command_that_changes_few_of_many_looks_again_at_those_alone() {
+    for version in [HaproxyVersion::V2_6, HaproxyVersion::V3_2] {
+        let Many { sidecar, house, directory, flags } = Many::new([version]);
+        sidecar.stop().0.expect_code(0);
+        let load = |names: &[(usize, &[&str])], is_enough: bool| {
+            let leaf = |(at, names): &(usize, &[&str])| (*at, house.pki.leaf(&name(*at)).names(names).issue());
+            let leaves: Vec<_> = names.iter().map(leaf).collect();
+            for (at, leaf) in &leaves {
+                write(&directory, *at, leaf);
+            }
+            let arguments = ["sync", "--json"].map(OsString::from).into_iter().chain(flags.clone());
+            let synced = house.hotcert.run(arguments).expect_code(0);
+            assert_eq!(synced.stderr.contains("looked again at few certificates"), is_enough, "{synced:?}");
+            let told = synced.json();
+            let told = told["certificates"].as_array().unwrap();
+            assert!(told.len() == COUNT && told.iter().all(|told| told["state"] == "serving"), "{synced:?}");
+            for (at, leaf) in &leaves {
+                assert_eq!(serial(&house.nodes[0], &name(*at)).as_deref(), Some(leaf.serial()));
+                let served = told.iter().find(|told| told["name"] == name(*at).as_str()).unwrap();
+                assert_eq!(served["nodes"][0]["verified"], "handshake", "{served}");
+            }
+        };
+        load(&[(3, &[&name(3)]), (17, &[&name(17)])], true);
+        // With a name more, of which others may have had one.
+        load(&[(5, &[&name(5), "more.test"])], false);
+        load(&[(5, &[&name(5), "more.test"])], true);
+        house.expect_no_open_transaction();
+    }
 }
 
 #[test]
