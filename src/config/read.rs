@@ -213,7 +213,8 @@ impl<'a> Section<'a> {
         let span = self.entries.get(name).map(|entry| entry.value.span());
         let path = self.require(reader, name, |value| match path(value)? {
             path if path.is_absolute() => Ok(path),
-            path => Err(format!("{} is not an absolute path", path.display())),
+            // What stands there may be the secret itself.
+            _ => Err("must be the absolute path of a file".to_owned()),
         })?;
         // Never opened unless it is a file: opening a pipe waits for its writer.
         let open = || std::fs::File::open(&path).map(drop);
@@ -330,7 +331,7 @@ pub(super) fn span(
     match span {
         Ok(span) if bounds.contains(&span) => Ok(span),
         Ok(_) => Err(format!("{text:?} is not from {between}")),
-        Err(_) => Err(format!("{text:?} is no span of time: use one such as 12h, 90m or 2d")),
+        Err(_) => Err(format!("{text:?} is no span of time: use one from {between}, such as 5m or 1h")),
     }
 }
 

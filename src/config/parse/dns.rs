@@ -186,7 +186,10 @@ mod tests {
             ("provider = \"duckdns\"", "acme.sh has a script for it"),
             ("provider = \"rfc2136\"\nserver = \"a:53\"", "solver.dns.tsig: is missing: rfc2136 asks for tsig = {"),
             ("provider = \"rfc2136\"\ntsig = { key_file = \"/k\" }", "solver.dns.server: is missing"),
-            ("provider = \"rfc2136\"\nserver = \"a:53\"\ntsig = { key_file = \"k\" }", "is not an absolute path"),
+            (
+                "provider = \"rfc2136\"\nserver = \"a:53\"\ntsig = { key_file = \"k\" }",
+                "must be the absolute path of a file",
+            ),
             (
                 "provider = \"rfc2136\"\nserver = \"a:53\"\ntsig = { key_file = \"/k\", algorithm = \"hmac-md5\" }",
                 "solver.dns.tsig.algorithm: \"hmac-md5\" is not a TSIG algorithm",
@@ -200,7 +203,7 @@ mod tests {
                 "provider = \"cloudflare\"\ncredentials = { api_token_file = \"/t\", api_token = \"s\" }",
                 "solver.dns.credentials.api_token: unknown key",
             ),
-            ("provider = \"exec\"\nprogram = \"hook\"", "hook is not an absolute path"),
+            ("provider = \"exec\"\nprogram = \"hook\"", "must be the absolute path of a file"),
             ("provider = \"exec\"\nprogram = \"/hook\"\nzone = \"a.test\"", "solver.dns.zone: unknown key"),
             ("provider = \"acme.sh\"\napi = \"dns_cf; id\"\nhome = \"/a\"", "is no name of a script of acme.sh"),
             ("provider = \"acme.sh\"\napi = \"dns_cf\"\nhome = \"a\"", "a is not an absolute path"),

@@ -122,7 +122,7 @@ mod tests {
             ("eab = { kid = \"k1\" }", "4:7: issuer.ca.eab.hmac_key_file: is missing"),
             ("eab = { hmac_key_file = \"/x\" }", "4:7: issuer.ca.eab.kid: is missing"),
             ("eab = { kid = \"\", hmac_key_file = \"/x\" }", "issuer.ca.eab.kid: must not be empty"),
-            ("eab = { kid = \"k\", hmac_key_file = \"x\" }", "x is not an absolute path"),
+            ("eab = { kid = \"k\", hmac_key_file = \"x\" }", "must be the absolute path of a file"),
             ("eab = { kid = \"k\", hmac_key_file = \"/x\", hmac_key = \"s\" }", "issuer.ca.eab.hmac_key: unknown key"),
             ("eab = \"k\"", "issuer.ca.eab: must be a table"),
             ("staging = \"zerossl\"", "4:11: issuer.ca.staging: is the directory itself"),

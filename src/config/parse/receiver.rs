@@ -53,7 +53,8 @@ fn program(value: &DeValue<'_>) -> Result<Vec<String>, String> {
 
 fn url(value: &DeValue<'_>) -> Result<String, String> {
     let url = text(value)?;
-    let parsed: http::Uri = url.parse().map_err(|_| "is no URL".to_owned())?;
+    let parsed: http::Uri =
+        url.parse().map_err(|_| "is no URL: use one such as https://hooks.example.org/hotcert".to_owned())?;
     let authority = parsed.authority().filter(|authority| !authority.host().is_empty());
     let authority = authority.ok_or("has no host: use one such as https://hooks.example.org/hotcert")?;
     if authority.as_str().contains('@') {
@@ -102,8 +103,9 @@ mod tests {
             ("[[webhook]]\non = \"failed\"\nurl = \"https:///secret\"", "webhook[0].url: "),
             (
                 "[[webhook]]\non = \"failed\"\nurl = \"https://a.test\"\ntoken_file = \"token\"",
-                "is not an absolute path",
+                "must be the absolute path of a file",
             ),
+            ("[[webhook]]\non = \"failed\"\nurl = \"https://a.test\"\ntoken_file = \"secret\"", "token_file: must be"),
             ("[[webhook]]\non = \"failed\"\nurl = \"https://a.test\"\ntoken = \"x\"", "unknown key"),
         ] {
             let problems = parsed(text).unwrap_err();

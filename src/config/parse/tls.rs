@@ -62,7 +62,7 @@ mod tests {
             ),
             (
                 "socket = \"tls://a.test:1\"\ntls = { ca = \"/x\", cert = \"/x\", key = \"k\" }".to_owned(),
-                "k is not an absolute path",
+                "must be the absolute path of a file",
             ),
             (
                 "socket = \"tls://a.test:1\"\ntls = { ca = \"/x\", cert = \"/x\", kye = \"/k\" }".to_owned(),
