@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -71,8 +72,13 @@ impl Error {
     /// What a person can do about it; whoever runs it knows more of one that ran and failed.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        matches!(self, Self::Run { .. })
-            .then_some("it has to be an executable file, and hotcert's user has to be allowed to run it")
+        let Self::Run { program, source } = self else { return None };
+        Some(match source.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOEXEC) => "let its first line name the program that runs it, such as `#!/bin/sh`",
+            Some(Errno::NOENT) if program.exists() => "the program that its first line (`#!`) names is not there",
+            Some(Errno::NOENT) => "correct its path in the configuration",
+            _ => "it has to be an executable file, and hotcert's user has to be allowed to run it",
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rustls::CertificateError;
 
 use super::problem::{Problem, sanitised};
-use crate::model::{Identifier, Invalid};
+use crate::model::{Identifier, Invalid, distrust};
 
 /// An exchange with an authority failed. Text that came from a server is bounded and free of control characters.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum Error {
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The server's certificate was refused.
-    #[error("the certificate of {host} is not trusted: {reason}")]
+    #[error("the certificate of {host} is not trusted: it {}", distrust(reason))]
     Untrusted {
         /// Host and port.
         host: String,

@@ -277,7 +277,7 @@ impl App {
         if self.config.nodes.is_empty() {
             return Err(Failure::usage(
                 "no HAProxy is given",
-                "name its stats socket by --socket /run/haproxy/admin.sock, or write /etc/hotcert/hotcert.toml",
+                "name its stats socket by --socket /run/haproxy/admin.sock, or by a [haproxy.NAME] table in the configuration",
             ));
         }
         Ok(())

@@ -202,6 +202,7 @@ impl From<renew::Error> for Failure {
                 }
             }
             E::Held { .. } => whether_later(error.retry()),
+            E::Record { source, .. } if source.is_ours() => Exit::Config,
             E::Record { source, .. } => whether_later(source.retry()),
             E::Dns { source, .. } => whether_later(source.retry()),
             E::Acme { source, .. } => authority(source),

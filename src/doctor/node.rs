@@ -84,6 +84,7 @@ async fn master(doctor: &Doctor, node: &Node) -> Vec<Finding> {
 fn refused(node: &Node, error: &Error, check: Check, address: &Address, root: &Path) -> Finding {
     let otherwise = match error {
         Error::Level { .. } => "below that level HAProxy neither shows nor changes certificates",
+        Error::Tls { .. } => "the TLS handshake failed, so nothing was asked",
         Error::TooOld { .. } => "this branch cannot add certificates at runtime",
         Error::MasterSocket { .. } => "a master passes commands on to workers, and is spoken to otherwise",
         _ => "HAProxy does not run, or this is no address of its runtime API",

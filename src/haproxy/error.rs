@@ -212,6 +212,9 @@ impl Error {
             Self::NoSocket { address: Address::Master(socket), .. } => {
                 return Some(format!("start HAProxy with a master socket: `haproxy -W -S {socket}`"));
             }
+            Self::NotHaproxy { address: Address::Tls(_) } => {
+                "let that frontend lead to a stats socket: `hotcert config haproxy` prints the lines"
+            }
             Self::NotHaproxy { address: Address::Master(_) } => "give the address of `haproxy -S`",
             Self::Level { address: Address::Master(_), .. } => "take `level` off the address of `haproxy -S`",
             Self::WorkerGone { .. } => "look whether HAProxy has reloaded, and its log",
@@ -220,9 +223,10 @@ impl Error {
                     "add `stats socket {address} mode 660 level admin` to the global section of HAProxy's configuration, and start it"
                 ));
             }
-            Self::Refused { .. } => {
-                "start HAProxy: nothing listens there, for a HAProxy that has ended left the socket, or it is none"
+            Self::Refused { address: Address::Tcp(_) | Address::Tls(_), .. } => {
+                "start HAProxy, or correct the address: no bind line listens there"
             }
+            Self::Refused { .. } => "start HAProxy: the socket is left over from one that has ended",
             Self::NoPermission { .. } => {
                 "run as a member of the socket's group, and put `mode 660 group GROUP` on its `stats socket` line"
             }

@@ -13,7 +13,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::TlsConnector;
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::connect::Stream;
 use super::error::Error;
 use crate::bundle::pem::MAX_INPUT;
-use crate::model::{Address, ClientTls, Endpoint};
+use crate::model::{Address, ClientTls, Endpoint, distrust};
 use crate::schedule::Retry;
 
 /// TLS to a node does not come about. Each is told whole in one line, for a node has no more in a table.
@@ -57,14 +57,20 @@ pub enum TlsError {
     #[error("it answers in plain text")]
     PlainText,
     /// The peer shows a certificate that is not believed.
-    #[error("its certificate is refused: {0}")]
-    ServerCertificate(rustls::Error),
+    #[error("its certificate {}", distrust(.0))]
+    ServerCertificate(CertificateError),
     /// The peer does not take our certificate.
-    #[error("it refuses the client certificate: {0}")]
-    ClientCertificate(io::Error),
+    #[error("it refuses the client certificate: {}", complaint(*.0))]
+    ClientCertificate(AlertDescription),
     /// The peer went away after the handshake, before its first answer.
     #[error("it closed the connection after the handshake")]
     Ended,
+    /// The peer speaks older versions of TLS only.
+    #[error("it speaks neither TLS 1.2 nor TLS 1.3")]
+    TooOld,
+    /// The peer went away during the handshake.
+    #[error("it closed the connection during the handshake")]
+    Interrupted,
     /// The handshake failed otherwise.
     #[error("the handshake failed: {0}")]
     Handshake(io::Error),
@@ -85,16 +91,26 @@ impl TlsError {
             Self::NoFiles => {
                 "write the node into a configuration file, with tls = { ca = \"…\", cert = \"…\", key = \"…\" }; flags cannot name these files"
             }
+            Self::Read { why, .. } if why.kind() == ErrorKind::PermissionDenied => "let hotcert's user read it",
             Self::Read { .. } | Self::File { .. } => "correct `tls` of the node in the configuration, or the file",
             Self::Host { .. } => "correct `socket` of the node in the configuration",
             Self::PlainText => {
                 "give the address of a frontend with `ssl crt … ca-file … verify required` that leads to the stats socket (`hotcert config haproxy` prints one); HAProxy ignores `ssl` on a `stats socket` line, and anyone who reaches that port can take the private keys"
             }
-            Self::ServerCertificate(rustls::Error::InvalidCertificate(
+            Self::ServerCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => "use a name of the certificate as the host of `socket`, or issue it for this one",
+            ) => "use a name of the certificate as the host of `socket`, or issue it for this one",
+            Self::ServerCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+                "renew the certificate on the frontend's bind line"
+            }
+            Self::ServerCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+                "look at the clock of this machine; if it is right, renew the certificate on the frontend's bind line"
+            }
             Self::ServerCertificate(_) => {
-                "let `ca` of the node name the authority that signed the certificate on the frontend's bind line, or renew that certificate"
+                "let `ca` of the node name the authority that signed the certificate on the frontend's bind line"
+            }
+            Self::ClientCertificate(AlertDescription::CertificateExpired) => {
+                "renew the certificate in `cert` of the node"
             }
             Self::ClientCertificate(_) => {
                 "let an authority in the `ca-file` of the frontend's bind line sign `cert` of the node, for client authentication"
@@ -102,7 +118,8 @@ impl TlsError {
             Self::Ended => {
                 "look whether the frontend leads to a `stats socket` that is there, and into HAProxy's log whether it refuses the client certificate"
             }
-            Self::Handshake(_) => "look whether this is a TLS frontend, and into HAProxy's log",
+            Self::TooOld => "let the frontend's bind line allow TLS 1.2: see its `ssl-min-ver` and `ssl-max-ver`",
+            Self::Interrupted | Self::Handshake(_) => "look whether this is a TLS frontend, and into HAProxy's log",
         }
     }
 }
@@ -143,8 +160,8 @@ pub(super) fn first_answer(to: Endpoint<'_>, error: Error) -> Error {
         (Address::Tls(_), Error::Closed { source, .. }) => failed(
             to.address,
             match source {
-                Some(source) if alert(&source).is_some() => TlsError::ClientCertificate(source),
-                _ => TlsError::Ended,
+                Some(source) => alert(&source).map_or(TlsError::Ended, TlsError::ClientCertificate),
+                None => TlsError::Ended,
             },
         ),
         (_, error) => error,
@@ -159,9 +176,23 @@ fn failed(address: &Address, why: TlsError) -> Error {
 fn refused(error: io::Error) -> TlsError {
     match cause(&error) {
         Some(rustls::Error::InvalidMessage(_)) => TlsError::PlainText,
-        Some(certificate @ rustls::Error::InvalidCertificate(_)) => TlsError::ServerCertificate(certificate.clone()),
-        Some(rustls::Error::AlertReceived(_)) if alert(&error).is_some() => TlsError::ClientCertificate(error),
+        Some(rustls::Error::InvalidCertificate(reason)) => TlsError::ServerCertificate(reason.clone()),
+        Some(rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)) => TlsError::TooOld,
+        _ if let Some(alert) = alert(&error) => TlsError::ClientCertificate(alert),
+        _ if error.kind() == ErrorKind::UnexpectedEof => TlsError::Interrupted,
         _ => TlsError::Handshake(error),
+    }
+}
+
+/// What an alert about our certificate says.
+fn complaint(alert: AlertDescription) -> String {
+    use AlertDescription as A;
+    match alert {
+        A::CertificateExpired => "it has expired".to_owned(),
+        A::CertificateRevoked => "it is revoked".to_owned(),
+        A::UnknownCA => "it is signed by an authority that the node does not trust (UnknownCA)".to_owned(),
+        A::UnsupportedCertificate => "it is not for client authentication".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 
@@ -170,8 +201,8 @@ fn cause(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 /// The alert about our certificate, where there is one (RFC 8446, section 6.2).
-fn alert(error: &io::Error) -> Option<rustls::AlertDescription> {
-    use rustls::AlertDescription as A;
+fn alert(error: &io::Error) -> Option<AlertDescription> {
+    use AlertDescription as A;
     match cause(error) {
         Some(rustls::Error::AlertReceived(
             alert @ (A::NoCertificate
@@ -204,7 +235,7 @@ fn config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
     // What the parser says about a key may repeat some of it, so it is not passed on.
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .map(Zeroizing::new)
-        .map_err(|_| wrong(&files.key, "there is no private key in it that needs no pass phrase"))?;
+        .map_err(|_| wrong(&files.key, "there is no private key in it, or one that needs a pass phrase"))?;
     let signing = any_supported_type(&key)
         .map_err(|_| wrong(&files.key, "the private key is broken, or neither RSA, ECDSA nor Ed25519"))?;
     let certified = CertifiedKey::new(certificates(&files.cert)?, signing);

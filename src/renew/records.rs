@@ -107,14 +107,17 @@ impl Renewer<'_> {
     async fn spot(&self, name: &Identifier, dns: &Dns) -> Result<Spot, Error> {
         let unprovable = || Error::Unprovable {
             name: name.clone(),
-            reason: format!("{} leaves no room for _acme-challenge before it", name.human()),
+            reason: format!(
+                "{} leaves no room for _acme-challenge before it, so only http-01 or tls-alpn-01 can prove it",
+                name.human()
+            ),
         };
         let place = Record::place(name).ok_or_else(unprovable)?;
         let failed = |source| Error::Dns { name: name.clone(), source: Box::new(source) };
         let target = match self.resolver.target_of(&place).await {
             Ok(target) => target,
             Err(error) if error.is_unheard() => {
-                tracing::warn!(%name, error = %chain(&error), "it is not known whether another name has to have the record");
+                tracing::warn!(%name, error = %chain(&error), "it is not known whether _acme-challenge of the name is an alias; the record is added there");
                 place
             }
             Err(error) => return Err(failed(error)),
@@ -150,7 +153,7 @@ async fn remove(store: &Store, stored: &store::Token) -> Result<(), Error> {
                 record = %record.name,
                 value = %record.value,
                 hint = error.hint(),
-                "a record was left behind, and is tried again in the next round: {}",
+                "a record could not be removed, and may still be there; the next round tries again: {}",
                 chain(&error)
             );
             Ok(())

@@ -68,11 +68,15 @@ fn what_is_wrong_with_a_link_is_said(version: HaproxyVersion) {
     for (outcome, expected) in [
         (
             at("127.0.0.1", [&other_ca, &cert, &key]),
-            ["its certificate is refused", "UnknownIssuer", "let `ca` of the node name"],
+            [
+                "its certificate is signed by an authority that is not trusted",
+                "UnknownIssuer",
+                "let `ca` of the node name",
+            ],
         ),
         (
             at("localhost", [&ca, &cert, &key]),
-            ["its certificate is refused", "localhost", "use a name of the certificate"],
+            ["its certificate is for 127.0.0.1", "not for localhost", "use a name of the certificate"],
         ),
         (
             at("127.0.0.1", [&ca, &other_cert, &other_key]),

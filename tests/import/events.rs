@@ -159,7 +159,7 @@ fn a_webhook_behind_tls_is_told_where_its_root_is_known() {
     // By then HAProxy has the certificate by which it answers.
     let (_, pem) = house.leaf("localhost");
     let said = run(&house, &house.flags_and(&hook), &["push", &pem]).expect_code(0);
-    assert!(said.stderr.contains("UnknownIssuer") && said.stderr.contains("retry_in=10"), "{said:?}");
+    assert!(said.stderr.contains("set `root_ca` of the webhook") && said.stderr.contains("retry_in=10"), "{said:?}");
     let waiting = letters(&house);
     assert_eq!((waiting.len(), &waiting[0]["attempts"]), (1, &1.into()), "{said:?}");
 

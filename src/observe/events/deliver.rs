@@ -121,18 +121,18 @@ async fn attempt(target: &Target, letter: &Letter) -> Option<SignedDuration> {
     let event: Event = serde_json::from_value(letter.event.clone()).ok()?;
     let document = serde_json::to_vec(&event).ok()?;
     let (occasion, receiver) = (event.occasion, target.to_string());
-    let (error, again) = match target {
+    let (error, hint, again) = match target {
         Target::Hook { run } => match hook::run(run, &event, &document).await {
-            Ok(()) => (None, None),
-            Err(error) => (Some(printable(&chain(&error), SHOWN)), None),
+            Ok(()) => (None, None, None),
+            Err(error) => (Some(printable(&chain(&error), SHOWN)), error.hint(), None),
         },
         Target::Webhook { url, token_file, root_ca } => {
             let posted = webhook::post(url, token_file.as_deref(), root_ca.as_deref(), &letter.id, document).await;
             match posted {
-                Ok(()) => (None, None),
+                Ok(()) => (None, None, None),
                 Err(error) => {
                     let pause = usize::try_from(letter.attempts.saturating_sub(1)).ok().and_then(|at| PAUSES.get(at));
-                    (Some(printable(&chain(&error), SHOWN)), pause.filter(|_| error.is_passing()))
+                    (Some(printable(&chain(&error), SHOWN)), error.hint(), pause.filter(|_| error.is_passing()))
                 }
             }
         }
@@ -140,10 +140,11 @@ async fn attempt(target: &Target, letter: &Letter) -> Option<SignedDuration> {
     match (&error, again) {
         (None, _) => tracing::info!(event = %occasion, id = letter.id, receiver, "told"),
         (Some(error), Some(seconds)) => {
-            tracing::warn!(event = %occasion, id = letter.id, receiver, error, retry_in = seconds, "could not be told; tried again");
+            tracing::warn!(event = %occasion, id = letter.id, receiver, error, hint, retry_in = seconds,
+                "the event was not delivered; the sidecar, or the next command, tries again");
         }
         (Some(error), None) => {
-            tracing::warn!(event = %occasion, id = letter.id, receiver, error, "could not be told");
+            tracing::warn!(event = %occasion, id = letter.id, receiver, error, hint, "the event was not delivered, and is not tried again");
         }
     }
     again.map(|seconds| SignedDuration::from_secs(*seconds))

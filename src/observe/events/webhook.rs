@@ -1,5 +1,8 @@
 //! A URL that is told: one `POST` with the event as JSON. Redirects are not followed, and answers are not read.
 
+use std::error::Error as StdError;
+use std::io;
+use std::iter::successors;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +15,11 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::CertificateError;
 use zeroize::Zeroizing;
 
 use crate::acme;
+use crate::model::distrust;
 use crate::store;
 
 /// How long a request may take as a whole.
@@ -33,11 +38,14 @@ pub(super) enum Error {
     #[error("{0} holds no token: one line of visible characters")]
     Token(String),
     /// The roots cannot be used.
-    #[error("the roots cannot be used")]
-    Roots(#[source] acme::Error),
+    #[error("{0} cannot be used")]
+    Roots(String, #[source] acme::Error),
     /// The request could not be made.
-    #[error("it cannot be reached")]
-    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    /// Its certificate is not believed.
+    #[error("its certificate {}", distrust(.0))]
+    Distrusted(CertificateError),
     /// It took too long.
     #[error("it did not answer within {DEADLINE:?}")]
     Slow,
@@ -57,6 +65,37 @@ impl Error {
             _ => true,
         }
     }
+
+    /// What a person can do about it.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Distrusted(CertificateError::UnknownIssuer) => {
+                "set `root_ca` of the webhook to the certificate of its authority"
+            }
+            Self::Refused(status) if status.is_redirection() => {
+                "set `url` to where it leads: redirects are not followed"
+            }
+            Self::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => "look at `token_file` of the webhook",
+            Self::Refused(StatusCode::NOT_FOUND) => "look at `url` of the webhook",
+            _ => return None,
+        })
+    }
+
+    /// Why there was no answer: the innermost of the causes tells most.
+    fn of(error: &(dyn StdError + 'static)) -> Self {
+        let mut causes = successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+            Some(error) => error.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        });
+        let distrusted = causes.clone().find_map(|cause| match cause.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(reason)) => Some(reason.clone()),
+            _ => None,
+        });
+        match distrusted {
+            Some(reason) => Self::Distrusted(reason),
+            None => Self::Unreachable(causes.by_ref().last().unwrap_or(error).to_string()),
+        }
+    }
 }
 
 pub(super) async fn post(
@@ -66,7 +105,6 @@ pub(super) async fn post(
     id: &str,
     document: Vec<u8>,
 ) -> Result<(), Error> {
-    let unreachable = |error: Box<dyn std::error::Error + Send + Sync>| Error::Unreachable(error);
     let roots = match root_ca {
         Some(file) => Some(Zeroizing::new(String::from_utf8_lossy(&read(file)?).into_owned())),
         None => None,
@@ -76,7 +114,7 @@ pub(super) async fn post(
         .header(USER_AGENT, concat!("hotcert/", env!("CARGO_PKG_VERSION")))
         .header("Idempotency-Key", id)
         .body(Full::new(Bytes::from(document)))
-        .map_err(|error| unreachable(error.into()))?;
+        .map_err(|error| Error::of(&error))?;
     if let Some(file) = token_file {
         let bytes = read(file)?;
         let wrong = || Error::Token(file.display().to_string());
@@ -89,7 +127,10 @@ pub(super) async fn post(
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
     }
-    let roots = acme::roots(roots.as_deref().map(String::as_str)).map_err(Error::Roots)?;
+    let roots = acme::roots(roots.as_deref().map(String::as_str)).map_err(|error| {
+        let file = root_ca.map_or_else(|| "the store of the system".to_owned(), |file| file.display().to_string());
+        Error::Roots(file, error)
+    })?;
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default protocol versions")
@@ -103,7 +144,7 @@ pub(super) async fn post(
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
     let client = Client::builder(TokioExecutor::new()).build(connector);
     let answer = tokio::time::timeout(DEADLINE, client.request(request)).await.map_err(|_| Error::Slow)?;
-    let status = answer.map_err(|error| unreachable(error.into()))?.status();
+    let status = answer.map_err(|error| Error::of(&error))?.status();
     if status.is_success() { Ok(()) } else { Err(Error::Refused(status)) }
 }
 

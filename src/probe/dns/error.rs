@@ -67,7 +67,7 @@ pub enum Error {
         name: DnsName,
     },
     /// An alias leads to what is no name.
-    #[error("the alias (CNAME) {name} leads to {target:?}, which is no host name")]
+    #[error("the alias (CNAME) {name} leads to {target}, which is no host name")]
     OddTarget {
         /// The alias.
         name: DnsName,
@@ -119,9 +119,13 @@ impl Error {
             }
             Self::Lame { .. } => "correct the NS records of the zone, or the server".to_owned(),
             Self::Endless { name } | Self::OddTarget { name, .. } => format!("correct the CNAME record {name}"),
-            Self::NoZone { .. } => "look whether the name is registered, and its zone set up".to_owned(),
+            Self::NoZone { .. } => {
+                "look whether the name is registered and its zone set up, or set `zone` in the solver".to_owned()
+            }
             Self::NotPropagated { .. } => {
-                "look whether these servers take over changes of the zone (notify, zone transfer)".to_owned()
+                "look whether whoever keeps the zone has added it, and these servers take over changes (notify, zone transfer); \
+                 slow servers get more time by `propagation` of the solver"
+                    .to_owned()
             }
         }
     }

@@ -161,7 +161,7 @@ impl Told {
             Ok(Some(set)) => set,
             Ok(None) => return Ok(()),
             Err(error) => {
-                tracing::warn!(%name, error = %chain(&error), "an authority that is told the same about CAA records does not issue");
+                tracing::warn!(%name, error = %chain(&error), "the CAA records of the name cannot be looked up; an authority that fares the same does not issue");
                 return Ok(());
             }
         };

@@ -4,6 +4,8 @@
 //! all of its functions are there for the script. That runs in a `sh` of its own, whose home is a private directory that is
 //! removed afterwards: these scripts save credentials. The text that the shell reads is a constant.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::secret::{self, Hidden};
@@ -62,10 +64,14 @@ impl Script<'_> {
     /// The file of the script.
     fn path(&self) -> Result<PathBuf, Error> {
         let script = self.home.join("dnsapi").join(format!("{}.sh", self.api));
-        if script.is_file() && self.home.join("acme.sh").is_file() {
-            return Ok(script);
+        for path in [&script, &self.home.join("acme.sh")] {
+            // Never opened unless it is a file: opening a pipe waits for its writer.
+            let other = || Err(io::Error::other("it is not a regular file"));
+            let found =
+                fs::metadata(path).and_then(|found| if found.is_file() { File::open(path).map(drop) } else { other() });
+            found.map_err(|source| Error::NoScript { path: path.clone(), source })?;
         }
-        Err(Error::NoScript { api: self.api.to_owned(), home: self.home.to_owned() })
+        Ok(script)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can keep a record from being added or removed.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -109,15 +109,31 @@ pub enum Error {
         /// The record.
         name: DnsName,
     },
-    /// A provider refuses, or cannot be reached.
+    /// What is configured for a provider, or what its files hold, is not what it takes. It was not asked.
+    #[error("the credentials of the DNS provider {service} cannot be used: {reason}")]
+    Credentials {
+        /// The provider.
+        service: String,
+        /// What is wrong, without secrets.
+        reason: String,
+    },
+    /// A provider cannot be reached.
+    #[error("the DNS provider {service} cannot be reached at {at}")]
+    HostedUnreachable {
+        /// The provider.
+        service: String,
+        /// Where: scheme, host and port.
+        at: String,
+    },
+    /// A provider refuses, or fails.
     #[error("the DNS provider {service} failed: {reason}")]
     Hosted {
         /// The provider.
         service: String,
         /// What it said, cut and without secrets.
         reason: String,
-        /// Whether it is about our credentials.
-        is_denied: bool,
+        /// What it is about.
+        about: About,
     },
     /// A provider has not answered.
     #[error("the DNS provider {service} has not answered within {} s", .waited.as_secs())]
@@ -136,14 +152,26 @@ pub enum Error {
     /// A program did not do it.
     #[error(transparent)]
     Program(#[from] program::Error),
-    /// There is no such script.
-    #[error("acme.sh has no DNS script {api} in {}", home.display())]
+    /// A script cannot be read.
+    #[error("cannot read {} of acme.sh", path.display())]
     NoScript {
-        /// Its name.
-        api: String,
-        /// Where it should be.
-        home: PathBuf,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
+}
+
+/// What a failure of a provider is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Our credentials.
+    Credentials,
+    /// The zone, or the place where the provider was asked.
+    Zone,
+    /// Anything else.
+    Other,
 }
 
 impl Error {
@@ -157,36 +185,52 @@ impl Error {
         }
     }
 
+    /// Whether something of ours is wrong: nobody was asked.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Self::Secret { .. }
+                | Self::Key { .. }
+                | Self::Environment { .. }
+                | Self::OutsideZone { .. }
+                | Self::Credentials { .. }
+                | Self::NotBuilt { .. }
+                | Self::Program(program::Error::Run { .. })
+                | Self::NoScript { .. }
+        )
+    }
+
     /// Whether nothing can have been changed, so that there is nothing to be undone.
     #[must_use]
     pub fn is_without_effect(&self) -> bool {
-        match self {
-            Self::Secret { .. }
-            | Self::Key { .. }
-            | Self::Environment { .. }
-            | Self::Signature { .. }
-            | Self::Refused { .. }
-            | Self::NotAuthoritative { .. }
-            | Self::OutsideZone { .. }
-            | Self::ZoneUnknown { .. }
-            | Self::NotBuilt { .. }
-            | Self::Program(program::Error::Run { .. })
-            | Self::NoScript { .. } => true,
-            Self::Unreachable { .. }
-            | Self::Silent { .. }
-            | Self::Garbled { .. }
-            | Self::Hosted { .. }
-            | Self::HostedSilent { .. }
-            | Self::Program(_) => false,
-        }
+        let is_refused = matches!(
+            self,
+            Self::Signature { .. }
+                | Self::Refused { .. }
+                | Self::NotAuthoritative { .. }
+                | Self::ZoneUnknown { .. }
+                | Self::Hosted { about: About::Credentials, .. }
+        );
+        is_refused || self.is_ours()
     }
 
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Secret { path, .. } => {
-                format!("hotcert's user needs to read it: look by `ls -l {}`", path.display())
+            Self::Secret { path, source } => match source.kind() {
+                ErrorKind::NotFound => "write the secret into that file, or correct its path in the configuration".to_owned(),
+                ErrorKind::PermissionDenied => {
+                    format!("let hotcert's user read it: `chown hotcert {0} && chmod 600 {0}`", path.display())
+                }
+                _ => "write the secret into it, and nothing else".to_owned(),
+            },
+            Self::Key { path, reason } if reason.contains("`name`") => {
+                format!(
+                    "tsig = {{ key_file = \"{}\", name = \"NAME\" }}, with the name that the server has for the key",
+                    path.display()
+                )
             }
             Self::Key { .. } => {
                 "make one by `tsig-keygen -a hmac-sha256 NAME`, and give the same file to the server".to_owned()
@@ -195,24 +239,35 @@ impl Error {
             Self::Unreachable { server, .. } | Self::Silent { server, .. } => {
                 format!("try `dig +tcp @{} -p {} SOA ZONE`; updates go over TCP", server.host, server.port)
             }
-            Self::Garbled { .. } => "is it the primary server of the zone, and does it take signed updates?".to_owned(),
+            Self::Garbled { .. } => {
+                "name the primary server of the zone, and let it take updates that are signed by this key".to_owned()
+            },
             Self::Signature { reason, .. } if reason.contains("clocks") => {
                 "set the clock of this machine or of the server, best by NTP".to_owned()
             }
             Self::Signature { .. } => {
                 "compare name, algorithm and secret with the `key` statement of the server".to_owned()
             }
-            Self::Refused { key, .. } => format!(
-                "allow it in the zone: update-policy {{ grant {key} name _acme-challenge.NAME. TXT; }}; updates go to the primary server"
+            Self::Refused { key, name, .. } => format!(
+                "allow it in the zone: update-policy {{ grant {key} name {name}. TXT; }}; updates go to the primary server"
             ),
             Self::NotAuthoritative { .. } => {
-                "name the primary server of the zone; where _acme-challenge is a CNAME, that of the zone it leads to"
+                "name the primary server of the zone, and leave out `zone` or correct it; where _acme-challenge is a CNAME, it is \
+                 the zone that it leads to"
                     .to_owned()
             }
             Self::OutsideZone { .. } => "leave out `zone`, so that it is looked up, or correct it".to_owned(),
             Self::ZoneUnknown { .. } => "set `zone` in the solver".to_owned(),
-            Self::Hosted { is_denied: true, .. } => {
-                "the credentials are wrong, or not allowed to change the zone".to_owned()
+            Self::Credentials { .. } => "correct `credentials` of the solver, or the files that it names".to_owned(),
+            Self::HostedUnreachable { at, .. } => format!(
+                "try `curl -v {at}` on this machine: the name, the port or the certificate is wrong, or the provider is down"
+            ),
+            Self::Hosted { about: About::Credentials, .. } => {
+                "put credentials that are valid, and allowed to change the zone, into the files that `credentials` names"
+                    .to_owned()
+            }
+            Self::Hosted { about: About::Zone, .. } => {
+                "correct `zone` of the solver, or the place of the provider in its `credentials`".to_owned()
             }
             Self::Hosted { .. } | Self::HostedSilent { .. } => {
                 "try again later; if it stays, look at the provider's status page, and at `zone` of the solver"
@@ -224,6 +279,9 @@ impl Error {
             }
             Self::Program(error) => {
                 error.hint().unwrap_or("run it by hand, as hotcert does: see docs/dns-01.md").to_owned()
+            }
+            Self::NoScript { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                "let hotcert's user read the directory `home`, or use a copy of it elsewhere".to_owned()
             }
             Self::NoScript { .. } => {
                 "`home` is the directory with acme.sh and dnsapi, `api` a name such as dns_cf".to_owned()

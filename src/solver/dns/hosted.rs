@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::error::About;
 use super::secret::{self, Hidden};
 use super::{Change, Error, TTL};
 use crate::model::{Credential, DnsName, Record};
@@ -111,28 +112,62 @@ impl<'a> Given<'a> {
     }
 
     fn failed(&self, error: &dns_update::Error) -> Error {
-        let (text, is_denied) = match error {
-            dns_update::Error::Unauthorized => ("it does not know us (status 401)", true),
-            dns_update::Error::NotFound => ("it knows no such zone (status 404)", false),
-            dns_update::Error::BadRequest => ("it did not understand the request (status 400)", false),
-            dns_update::Error::InvalidRegion => ("the region is no name of a region", false),
+        let (text, about) = match error {
+            dns_update::Error::Unauthorized => ("it does not know us (status 401)", About::Credentials),
+            dns_update::Error::NotFound => ("it has no such zone (status 404)", About::Zone),
+            dns_update::Error::BadRequest => ("it did not understand the request (status 400)", About::Other),
+            dns_update::Error::InvalidRegion => ("the region is no name of a region", About::Other),
             dns_update::Error::Protocol(text)
             | dns_update::Error::Parse(text)
             | dns_update::Error::Client(text)
             | dns_update::Error::Response(text)
             | dns_update::Error::Api(text)
             | dns_update::Error::Serialize(text)
-            | dns_update::Error::Unsupported(text) => (text.as_str(), text.contains("HTTP 403")),
-            _ => ("it failed", false),
+            | dns_update::Error::Unsupported(text) => {
+                let about = if text.contains("HTTP 403") { About::Credentials } else { About::Other };
+                (text.as_str(), about)
+            }
+            _ => ("it failed", About::Other),
         };
-        let masked = self.hidden.mask(text);
-        let reason = masked.chars().filter(|char| !char.is_control()).take(SHOWN).collect();
-        Error::Hosted { service: self.service.to_owned(), reason, is_denied }
+        let service = self.service.to_owned();
+        let reason = self.shown(text);
+        match unreachable(&reason) {
+            Some(at) => Error::HostedUnreachable { service, at },
+            None => Error::Hosted { service, reason, about },
+        }
+    }
+
+    /// The same, before anybody was asked.
+    fn unusable(&self, error: &dns_update::Error) -> Error {
+        match self.failed(error) {
+            Error::Hosted { service, reason, .. } => Error::Credentials { service, reason },
+            other => other,
+        }
+    }
+
+    /// A text without secrets, cut.
+    fn shown(&self, text: &str) -> String {
+        self.hidden.mask(text).chars().filter(|char| !char.is_control()).take(SHOWN).collect()
     }
 }
 
 fn updater(given: &Given<'_>) -> Result<DnsUpdater, Error> {
-    build(given).map_err(|error| given.failed(&error))
+    for key in ["endpoint", "base_url", "server_url"] {
+        // The name of one of several places is no URL.
+        let is_url = |value: &str| value.starts_with("http://") || value.starts_with("https://");
+        if given.may(key).is_some_and(|value| !is_url(value) && (key != "endpoint" || given.service == "pdns")) {
+            let reason = format!("`{key}` is no URL, such as https://dns.example.org");
+            return Err(Error::Credentials { service: given.service.to_owned(), reason });
+        }
+    }
+    build(given).map_err(|error| given.unusable(&error))
+}
+
+/// Where a provider was asked that could not be reached, as the library tells it: scheme, host and port.
+fn unreachable(told: &str) -> Option<String> {
+    let url = told.strip_prefix("Failed to send request to ")?.split_once(": error sending request")?.0;
+    let (scheme, rest) = url.split_once("://")?;
+    Some(format!("{scheme}://{}", rest.split(['/', '?']).next()?))
 }
 
 /// The client of a provider.
@@ -346,7 +381,8 @@ mod tests {
             }
             let given = wanted.iter().filter(|credential| credential.is_required).map(|credential| {
                 let secret = Credential::is_secret(credential.key);
-                let value = if secret { file.to_str().unwrap().to_owned() } else { "ovh-eu".to_owned() };
+                let plain = if credential.key.ends_with("_url") { "https://a.test" } else { "ovh-eu" };
+                let value = if secret { file.to_str().unwrap() } else { plain }.to_owned();
                 (credential.key.to_owned(), value)
             });
             if let Err(error) = check(service, &given.collect()) {

@@ -67,6 +67,7 @@ pub(super) async fn change(
     let answer = server.ask(message).await?;
     match answer.response_code {
         ResponseCode::NoError => Ok(()),
+        ResponseCode::NotAuth | ResponseCode::NotZone => Err(server.not_authoritative(&zone)),
         code => Err(server.refused(&record.name, code)),
     }
 }
@@ -125,7 +126,8 @@ impl Server<'_> {
                 Err(_),
                 None,
                 ResponseCode::NotAuth | ResponseCode::Refused | ResponseCode::NotImp | ResponseCode::FormErr,
-            ) => Err(self.complains(TsigError::BadKey)),
+            ) => Err(self.unaccepted("it answers without a signature: it does not know the key, or takes no updates")),
+            (Err(_), None, ResponseCode::ServFail) => Err(self.garbled("it fails (SERVFAIL), and does not sign that")),
             (Err(_), None, _) => Err(self.garbled("its answer is not signed")),
             (Err(_), Some(_), _) => Err(self.garbled("the signature of its answer is wrong")),
         }
@@ -133,13 +135,16 @@ impl Server<'_> {
 
     /// What the server says about our signature (RFC 8945, section 5.2).
     fn complains(&self, complaint: TsigError) -> Error {
-        let reason = match complaint {
+        self.unaccepted(match complaint {
             TsigError::BadKey => "the server knows no key of this name and algorithm",
             TsigError::BadSig => "the server has another secret for it",
             TsigError::BadTime => "the clocks differ by more than five minutes",
             TsigError::BadTrunc => "the server wants a longer signature",
-            TsigError::Unknown(_) => "the server does not accept the signature",
-        };
+            TsigError::Unknown(_) => "for a reason that is not known here",
+        })
+    }
+
+    fn unaccepted(&self, reason: &'static str) -> Error {
         Error::Signature {
             server: self.server.clone(),
             key: self.key.name.clone(),

@@ -1,7 +1,7 @@
 //! Secrets of providers, which are files.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -22,7 +22,9 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     let mut text = Zeroizing::new(String::new());
     // Room for all of it at once, so that nothing is copied to another place while it is read.
     text.reserve_exact(usize::try_from(LONGEST).expect("a small number") + 1);
-    File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text)).map_err(failed)?;
+    File::open(path)
+        .and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text))
+        .map_err(|error| if error.kind() == ErrorKind::InvalidData { other("it is no text") } else { failed(error) })?;
     if text.len() as u64 > LONGEST {
         return Err(other("it is too long for a secret"));
     }

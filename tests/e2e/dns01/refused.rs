@@ -24,7 +24,7 @@ fn what_is_wrong_costs_no_order_and_says_what_to_do() {
         (of(there.clone(), &unknown, ""), "a.test", "knows no key of this name and algorithm", "`key` statement"),
         (of(there.clone(), &other_secret, ""), "a.test", "has another secret for it", "`key` statement"),
         (of(there.clone(), &other_algorithm, ""), "a.test", "hotcert-key (hmac-sha512)", "`key` statement"),
-        (of(there.clone(), &alone, ""), "a.test", "`name` is not set", "tsig-keygen"),
+        (of(there.clone(), &alone, ""), "a.test", "`name` is not set", "name = \\\"NAME\\\""),
         (of(there.clone(), &broken, ""), "a.test", "is no key for updates", "tsig-keygen"),
         (of(there.clone(), &good, "zone = \"acme.example\""), "a.test", "is not in the zone acme.example", "`zone`"),
         (
@@ -39,7 +39,7 @@ fn what_is_wrong_costs_no_order_and_says_what_to_do() {
         (
             "provider = \"acme.sh\"\napi = \"dns_cf\"\nhome = \"/nowhere\"".to_owned(),
             "a.test",
-            "no DNS script dns_cf",
+            "/nowhere/dnsapi/dns_cf.sh",
             "`home`",
         ),
         (
@@ -49,7 +49,15 @@ fn what_is_wrong_costs_no_order_and_says_what_to_do() {
             ),
             "a.test",
             "cannot read the secret /nowhere/token",
-            "ls -l",
+            "correct its path",
+        ),
+        (
+            format!(
+                "provider = \"pdns\"\nzone = \"test\"\ncredentials = {{ api_key_file = {alone:?}, endpoint = \"dns\" }}"
+            ),
+            "a.test",
+            "`endpoint` is no URL",
+            "`credentials`",
         ),
     ] {
         let outcome = county.run(&["renew", "a", "--force", "-v", "--json"], &solver, "a", &[domain]);
@@ -60,14 +68,28 @@ fn what_is_wrong_costs_no_order_and_says_what_to_do() {
         assert!(!outcome.stderr.contains(SECRET) && !outcome.stdout.contains(SECRET), "{outcome:?}");
     }
     assert_eq!(county.pebble.orders(), 0);
-    // The key is known and may not change the zone: only the change itself tells.
+    // Only the change itself tells that the zone is another one, or that the key may not change it.
+    let solver = of(there.clone(), &good, "zone = \"sub.a.test\"");
+    let outcome = county.run(&["renew", "a", "--force", "-v", "--json"], &solver, "a", &["sub.a.test"]).expect_code(75);
+    assert!(
+        outcome.stdout.contains("is not authoritative for sub.a.test") && outcome.stdout.contains("`zone`"),
+        "{outcome:?}"
+    );
     let stranger = file("stranger.key", key("stranger"));
     let solver = of(there, &stranger, "");
     let outcome = county.run(&["renew", "a", "--force", "-v", "--json"], &solver, "a", &["a.test"]).expect_code(75);
     assert!(outcome.stdout.contains("refuses to change _acme-challenge.a.test"), "{outcome:?}");
-    assert!(outcome.stdout.contains("grant stranger name"), "{outcome:?}");
+    assert!(outcome.stdout.contains("grant stranger name _acme-challenge.a.test. TXT"), "{outcome:?}");
     assert!(!outcome.stderr.contains("left behind"), "{outcome:?}");
     county.expect_tidy(&["_acme-challenge.a.test"]);
+    // Whether one that goes away has made the change, nobody knows.
+    let solver = format!(
+        "provider = \"pdns\"\nzone = \"test\"\ncredentials = {{ api_key_file = {alone:?}, endpoint = \"http://{}\" }}",
+        nobody.addr()
+    );
+    let outcome = county.run(&["renew", "a", "--force", "-v", "--json"], &solver, "a", &["b.test"]).expect_code(75);
+    let at = format!("the DNS provider pdns cannot be reached at http://{}", nobody.addr());
+    assert!(outcome.stdout.contains(&at) && outcome.stdout.contains("curl -v"), "{outcome:?}");
 }
 
 /// The order that was begun is continued with the other solver.
