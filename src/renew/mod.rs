@@ -174,6 +174,8 @@ impl Renewer<'_> {
             let why = match seen.outlook.due {
                 Due::Now(why) => why,
                 Due::NotBefore(_) if manner == Manner::Forced => Why::Forced,
+                // Whether what was revoked is to be replaced is for people to say, and whoever asks for it has said so.
+                Due::NotBefore(_) if manner == Manner::Asked && seen.outlook.is_revoked => Why::Revoked,
                 Due::NotBefore(at) => {
                     tracing::info!(certificate = %name, due = %at, "the stored certificate is good");
                     // A crash may have closed the journal and left the key of an order that is over.

@@ -37,6 +37,8 @@ pub enum Why {
     Issuer,
     /// An order for it is in progress.
     Unfinished,
+    /// It was revoked, and somebody asks for it.
+    Revoked,
     /// Somebody said so.
     Forced,
 }
@@ -54,6 +56,7 @@ impl Why {
             Self::Key => "the key type has changed",
             Self::Issuer => "the issuer has changed",
             Self::Unfinished => "an order was interrupted",
+            Self::Revoked => "it was revoked",
             Self::Forced => "it is forced",
         }
     }
@@ -81,6 +84,8 @@ pub(super) struct Outlook {
     pub(super) due: Due,
     pub(super) renewal: Renewal,
     pub(super) number: Option<u64>,
+    /// Whether what is current was revoked.
+    pub(super) is_revoked: bool,
     has_journal: bool,
     /// Where an order is in progress, as far as that can be read.
     pub(super) unfinished: Option<Entry>,
@@ -103,12 +108,13 @@ impl Renewer<'_> {
         let name = &certificate.name;
         let found = self.store.current(name)?;
         let number = found.as_ref().map(|generation| generation.number);
+        let is_revoked = found.as_ref().is_some_and(|generation| generation.revoked.is_some());
         let current = found.map(|generation| (generation.facts, generation.meta));
         let renewal = self.store.renewal(name, number)?;
         let (has_journal, unfinished) = (self.store.has_journal(name)?, self.store.journal_entry(name)?);
         let due = Due::Now(Why::Missing);
         let now = self.clock.now();
-        let mut outlook = Outlook { now, due, renewal, number, has_journal, unfinished, current };
+        let mut outlook = Outlook { now, due, renewal, number, is_revoked, has_journal, unfinished, current };
         outlook.set_time(certificate, order, now);
         Ok(outlook)
     }
