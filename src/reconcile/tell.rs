@@ -10,6 +10,7 @@ use super::report::{
 use super::verify::{Handshakes, Misserved};
 use super::{Error, Failure, Reconciler, Scope, Seen, Stored};
 use crate::config::Certificate;
+use crate::haproxy;
 use crate::model::{CertName, Identifier, NodeName, Slot, chain};
 use crate::plan::{Reason, Step, Want};
 use crate::store::{Generation, Revocation, Source};
@@ -47,7 +48,9 @@ impl Reconciler<'_> {
             .map(|node| {
                 let view = seen.views.get(&node.name);
                 let detail = match (view, seen.unreachable.get(&node.name)) {
-                    (_, Some(error)) => Some(chain(error)),
+                    // Others say it all themselves.
+                    (_, Some(error @ haproxy::Error::Connect { .. })) => Some(chain(error)),
+                    (_, Some(error)) => Some(error.to_string()),
                     (Some(view), None) => view
                         .foreign_transaction
                         .as_ref()
