@@ -183,7 +183,11 @@ impl Error {
     /// Whether the answer was awaited in vain.
     #[must_use]
     pub fn let_us_wait(&self) -> bool {
-        matches!(self, Self::Silent { .. } | Self::ConnectTimeout { .. } | Self::Endless { .. } | Self::Away { .. })
+        match self {
+            Self::Silent { .. } | Self::ConnectTimeout { .. } | Self::Endless { .. } | Self::Away { .. } => true,
+            Self::Tls { why, .. } => matches!(**why, TlsError::Slow { .. }),
+            _ => false,
+        }
     }
 
     /// When it may be tried again.

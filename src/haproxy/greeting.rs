@@ -123,5 +123,5 @@ pub(super) async fn open(connect: &dyn Connect, to: Endpoint<'_>) -> Result<Wire
         })?;
     let Some(client) = client else { return Ok(Wire::new(stream)) };
     let shake = timeout(SILENCE, client.shake(stream)).await;
-    shake.map_err(|_| Error::ConnectTimeout { address: address.clone(), seconds })?.map(Wire::new)
+    shake.map_err(|_| tls::slow(address, seconds))?.map(Wire::new)
 }

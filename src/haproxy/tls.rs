@@ -68,6 +68,12 @@ pub enum TlsError {
     /// The peer speaks older versions of TLS only.
     #[error("it speaks neither TLS 1.2 nor TLS 1.3")]
     TooOld,
+    /// The peer took too long for the handshake.
+    #[error("it has not finished the handshake within {seconds} s")]
+    Slow {
+        /// The deadline.
+        seconds: u64,
+    },
     /// The peer went away during the handshake.
     #[error("it closed the connection during the handshake")]
     Interrupted,
@@ -119,6 +125,7 @@ impl TlsError {
                 "look whether the frontend leads to a `stats socket` that is there, and into HAProxy's log whether it refuses the client certificate"
             }
             Self::TooOld => "let the frontend's bind line allow TLS 1.2: see its `ssl-min-ver` and `ssl-max-ver`",
+            Self::Slow { .. } => "look whether this is a TLS frontend, and whether HAProxy is overloaded",
             Self::Interrupted | Self::Handshake(_) => "look whether this is a TLS frontend, and into HAProxy's log",
         }
     }
@@ -166,6 +173,11 @@ pub(super) fn first_answer(to: Endpoint<'_>, error: Error) -> Error {
         ),
         (_, error) => error,
     }
+}
+
+/// The handshake took too long.
+pub(super) fn slow(address: &Address, seconds: u64) -> Error {
+    failed(address, TlsError::Slow { seconds })
 }
 
 fn failed(address: &Address, why: TlsError) -> Error {

@@ -1,6 +1,7 @@
 //! Nodes behind TLS: a frontend of HAProxy that asks for a client certificate and leads to its own stats socket.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
@@ -114,6 +115,18 @@ fn a_node_that_answers_in_plain_text_is_refused() {
         for text in ["it answers in plain text", "ignores `ssl` on a `stats socket` line", "verify required"] {
             assert!(outcome.stderr.contains(text), "{text}: {outcome:?}");
         }
+    }
+}
+
+#[test]
+fn a_node_that_does_not_finish_the_handshake_is_told_so() {
+    let site = Site::new(HaproxyVersion::V3_2, FRONTEND);
+    // The system accepts connections, and nobody takes them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let node = site.node(&format!("tls://{}", silent.local_addr().unwrap()), &site.files);
+    let outcome = site.run_with(&["status"], &node).expect_code(2);
+    for text in ["it has not finished the handshake within 5 s", "whether this is a TLS frontend"] {
+        assert!(outcome.stdout.contains(text), "{text}: {outcome:?}");
     }
 }
 

@@ -81,7 +81,8 @@ impl Resolver {
                 Err(error) => error.to_string(),
             };
             if !pauses.next().await {
-                let lacking = vec![format!("the resolver {does}")];
+                let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
+                let lacking = vec![format!("the resolver {} {does}", servers.join(", "))];
                 return Err(Error::NotPropagated { name: name.clone(), lacking, waited: deadline });
             }
         }
