@@ -83,7 +83,7 @@ impl Error {
 
     /// Why there was no answer: the innermost of the causes tells most.
     fn of(error: &(dyn StdError + 'static)) -> Self {
-        let mut causes = successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        let causes = successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
             Some(error) => error.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
             None => error.source(),
         });
@@ -93,7 +93,7 @@ impl Error {
         });
         match distrusted {
             Some(reason) => Self::Distrusted(reason),
-            None => Self::Unreachable(causes.by_ref().last().unwrap_or(error).to_string()),
+            None => Self::Unreachable(causes.last().unwrap_or(error).to_string()),
         }
     }
 }
