@@ -29,7 +29,7 @@ pub fn part(scale: &Scale) -> Section {
         "Start-up and memory",
         "`hotcert run` with everything in step: until it is ready, and what it has resident half a minute later; the same with `[observe]` \
          on, after the metrics and the status page were asked for. Then HAProxy alone: what one renewal by the daemon takes it, both looks \
-         and a second of watching included, and one by `hotcert sync`, which looks at everything twice; and what a reload takes, and both its \
+         and a second of watching included, and one by `hotcert sync`, which looks at everything first; and what a reload takes, and both its \
          processes have resident while the old one still has a connection.",
     );
     let (mut daemons, mut reloads) = (Vec::new(), Vec::new());
