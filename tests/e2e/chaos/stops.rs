@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::{self, DirEntry};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,6 +63,11 @@ fn told_twice_it_ends_at_once() {
     // Its first look waits for an answer.
     let mut sidecar = Sidecar::start_unready(&house.hotcert, house.flags());
     sidecar.wait_for("running");
+    // One that is told before its first look has nothing to wait for.
+    let locks = house.hotcert.state_dir().join("locks");
+    let is_of_node = |lock: &DirEntry| lock.file_name().as_encoded_bytes().starts_with(b"node-");
+    let has_begun = || fs::read_dir(&locks).ok()?.flatten().any(|lock| is_of_node(&lock)).then_some(());
+    assert!(poll(DEADLINE, has_begun).is_some(), "{}", sidecar.log());
     sidecar.signal(Signal::TERM);
     sidecar.wait_for("stopping");
     let (outcome, took) = sidecar.stop();
