@@ -193,14 +193,12 @@ impl From<renew::Error> for Failure {
             | E::InternalIssuer { .. }
             | E::RootCa { .. }
             | E::ExternalKeyMissing { .. } => Exit::Config,
-            E::Busy { .. } | E::AccountBusy { .. } | E::ListenerBusy { .. } | E::Spent { .. } => Exit::Later,
-            E::TokenNotPlaced { hindrance, .. } => {
-                if hindrance.as_ref().is_some_and(|hindrance| hindrance.lasts) {
-                    Exit::Failed
-                } else {
-                    Exit::Later
-                }
-            }
+            E::TokenNotPlaced { hindrance: Some(hindrance), .. } if hindrance.lasts => Exit::Failed,
+            E::Busy { .. }
+            | E::AccountBusy { .. }
+            | E::ListenerBusy { .. }
+            | E::Spent { .. }
+            | E::TokenNotPlaced { .. } => Exit::Later,
             E::Held { .. } => whether_later(error.retry()),
             E::Record { source, .. } if source.is_ours() => Exit::Config,
             E::Record { source, .. } => whether_later(source.retry()),

@@ -83,6 +83,9 @@ impl Few {
     /// What a round about everything is going to change, where that is little: each certificate just takes the place of what was there
     /// before, so that all others stay as they were seen.
     pub(super) fn changed_by(seen: &Seen, config: &Config) -> Option<Self> {
+        if !seen.unreachable.is_empty() {
+            return None;
+        }
         let mut changed = BTreeSet::new();
         for step in seen.views.values().flat_map(|view| &view.plan.steps) {
             match step {
@@ -92,22 +95,28 @@ impl Few {
                 _ => return None,
             }
         }
+        // Where many have changed, nothing more is looked up.
+        if !are_few(changed.len(), config.certificates.len()) {
+            return None;
+        }
         // Of one of two kinds the other one matters.
         let kinds = |name: &&CertName| config.kinds_of(&config.certificates[*name].configured_name());
         changed.extend(changed.clone().iter().flat_map(kinds).map(|member| &member.name));
         let mut few = Self::default();
         for (node, view) in &seen.views {
-            let known = Arc::new(Known::of(view));
             let wants = &view.desired.certificates;
             let slot = |name: &CertName| Some((name.clone(), wants.get(name)?.slot.clone()));
             let slots: BTreeMap<_, _> = changed.iter().filter_map(|name| slot(name)).collect();
-            let of_node = FewOn { known, slots };
-            if !are_few(of_node.slots.len(), wants.len()) || !of_node.stand_alone(view) {
+            if !are_few(slots.len(), wants.len()) {
+                return None;
+            }
+            let of_node = FewOn { known: Arc::new(Known::of(view)), slots };
+            if !of_node.stand_alone(view) {
                 return None;
             }
             few.nodes.insert(node.clone(), of_node);
         }
-        seen.unreachable.is_empty().then_some(few)
+        Some(few)
     }
 
     /// The certificates.

@@ -130,7 +130,7 @@ impl<'a> Given<'a> {
             _ => ("it failed", About::Other),
         };
         let service = self.service.to_owned();
-        let reason = self.shown(text);
+        let reason: String = self.hidden.mask(text).chars().filter(|char| !char.is_control()).take(SHOWN).collect();
         match unreachable(&reason) {
             Some(at) => Error::HostedUnreachable { service, at },
             None => Error::Hosted { service, reason, about },
@@ -143,11 +143,6 @@ impl<'a> Given<'a> {
             Error::Hosted { service, reason, .. } => Error::Credentials { service, reason },
             other => other,
         }
-    }
-
-    /// A text without secrets, cut.
-    fn shown(&self, text: &str) -> String {
-        self.hidden.mask(text).chars().filter(|char| !char.is_control()).take(SHOWN).collect()
     }
 }
 
